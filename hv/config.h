@@ -1,0 +1,58 @@
+/*
+ * What the user asked for: the lines of pmuvisor.conf, checked. Pure C: the loader parses with it, host tests too.
+ */
+#ifndef HV_CONFIG_H
+#define HV_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONFIG_MAX_EVENTS	8
+#define CONFIG_PATH_MAX		128
+#define CONFIG_ARGS_MAX		512
+#define CONFIG_ERROR_MAX	200
+
+/* An event by its architectural name, or by event and umask. */
+struct config_event {
+	char name[32];		/* as the user wrote it: "instructions", "event=0xc4,umask=0x11" */
+	uint8_t event;
+	uint8_t umask;
+	bool user, kernel;	/* CPL filter; default both */
+	bool guest, host;	/* counts while the guest runs, while pmuvisor runs; default both */
+	uint64_t period;	/* events between overflows; 0: only counted */
+};
+
+enum config_rdpmc { CONFIG_RDPMC_TRAP, CONFIG_RDPMC_DIRECT };
+
+struct hv_config {
+	unsigned host_counters;		/* general-purpose counters the host keeps, the highest ones; default 2 */
+	uint32_t host_fixed;		/* bitmap of fixed counters the host keeps; default 0 */
+	unsigned nr_events;
+	struct config_event events[CONFIG_MAX_EVENTS];
+	enum config_rdpmc rdpmc;	/* RDPMC in shared mode; default trap */
+	bool hypervisor_bit;		/* CPUID.1:ECX[31] and leaf 0x40000000; default on */
+	bool boot_cpu_only;		/* "cpus = boot": run although there are others; default off */
+	uint16_t serial_port;		/* 0: no serial output; default 0x2f8 */
+	uint32_t serial_baud;		/* default 115200 */
+	uint32_t dump_ms;		/* milliseconds between dumps; 0: only at start and end; default 10000 */
+	char guest[CONFIG_PATH_MAX];	/* EFI path of the guest image; empty: the next boot loader */
+	char guest_args[CONFIG_ARGS_MAX];
+};
+
+void config_defaults(struct hv_config *config);
+
+/*
+ * Applies the lines of `text` ('\n' or "\r\n", '#' starts a comment) on top of `config`; `source` names it in errors
+ * ("pmuvisor.conf", "command line"). Returns 0, or the number of the first bad line with one sentence in `error`.
+ * A key given twice in one source is an error, except `event`, which adds; the first `event` of a source replaces the
+ * events of an earlier source.
+ */
+unsigned config_parse(struct hv_config *config, const char *source, const char *text, size_t length,
+		      char error[static CONFIG_ERROR_MAX]);
+
+/* What a line alone can't show: does the whole fit this PMU? False: one sentence in `error`. */
+bool config_fits(const struct hv_config *config, unsigned nr_gp, uint32_t fixed_bitmap,
+		 char error[static CONFIG_ERROR_MAX]);
+
+#endif

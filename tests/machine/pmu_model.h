@@ -1,0 +1,110 @@
+/*
+ * A functional model of one logical processor's PMU: Ice Lake, architectural version 5.
+ *
+ * Written from the architecture, not from what pmuvisor needs. Plain C: the test machine (Bochs) and the host tests link
+ * the same file. The caller reports what the processor does (an instruction retired, a branch, a memory access, a VMX
+ * transition); the model counts, sets status, freezes, and delivers PMIs through its LVTPC by a callback.
+ *
+ * The rules and their sources are named in pmu_model.c, one comment per rule.
+ */
+#ifndef PMU_MODEL_H
+#define PMU_MODEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PMU_MODEL_MAX_GP	8
+#define PMU_MODEL_MAX_FIXED	4
+
+/* What this processor has; the caller owns it and may describe a smaller one (fewer counters) for comparison. */
+struct pmu_model_caps {
+	unsigned version;		/* CPUID.0AH:EAX[7:0]: 4 or 5 */
+	unsigned nr_gp;			/* 1..8 */
+	unsigned nr_fixed;		/* 0..4, contiguous from 0 */
+	unsigned width;			/* counter width in bits: 48 */
+	uint64_t perf_capabilities;	/* IA32_PERF_CAPABILITIES, 345H */
+};
+extern const struct pmu_model_caps pmu_model_icelake;
+
+enum pmu_model_delivery { PMU_MODEL_FIXED = 0, PMU_MODEL_SMI = 2, PMU_MODEL_NMI = 4 };	/* LVTPC[10:8] */
+
+struct pmu_model_ops {
+	/* The local APIC accepted a PMI: LVTPC was unmasked and is masked now. `vector` matters for FIXED only. */
+	void (*deliver_pmi)(void *opaque, enum pmu_model_delivery mode, unsigned vector);
+	/* Write guest memory at a linear address (DS area). False: the access faulted. */
+	bool (*write_memory)(void *opaque, uint64_t linear, const void *data, unsigned size);
+	/* The time-stamp counter, for reference cycles. May be NULL: then one tick a cycle. */
+	uint64_t (*tsc)(void *opaque);
+};
+
+enum pmu_model_answer {
+	PMU_MODEL_DONE,		/* handled */
+	PMU_MODEL_GP,		/* handled: the access takes #GP(0) */
+	PMU_MODEL_UNKNOWN,	/* not a PMU register: somebody else's */
+};
+
+enum pmu_model_branch {
+	PMU_MODEL_JCC, PMU_MODEL_JMP, PMU_MODEL_JMP_INDIRECT, PMU_MODEL_CALL, PMU_MODEL_CALL_INDIRECT,
+	PMU_MODEL_RET, PMU_MODEL_FAR,	/* far transfers that are instructions: far call/jmp/ret, int n, iret, syscall, sysret */
+};
+
+struct pmu_model;
+
+struct pmu_model *pmu_model_new(const struct pmu_model_caps *caps, const struct pmu_model_ops *ops, void *opaque);
+void pmu_model_free(struct pmu_model *model);
+/* RESET# or power-up. INIT leaves the PMU unchanged and has no call; LVTPC has its own: INIT resets the APIC. */
+void pmu_model_reset(struct pmu_model *model);
+void pmu_model_reset_lvtpc(struct pmu_model *model);
+
+/* RDMSR, WRMSR at CPL 0; RDPMC after the CPL/CR4.PCE check and the VMX intercept. MISC_ENABLE and DEBUGCTL are the model's. */
+enum pmu_model_answer pmu_model_rdmsr(struct pmu_model *model, uint32_t msr, uint64_t *value);
+enum pmu_model_answer pmu_model_wrmsr(struct pmu_model *model, uint32_t msr, uint64_t value);
+enum pmu_model_answer pmu_model_rdpmc(struct pmu_model *model, uint32_t ecx, uint64_t *value);
+/* Local APIC register 340H. The write drops read-only bits; the caller has checked x2APIC's reserved bits. */
+uint32_t pmu_model_read_lvtpc(const struct pmu_model *model);
+void pmu_model_write_lvtpc(struct pmu_model *model, uint32_t value);
+/* SVR[8]: a software-disabled APIC masks every LVT entry (and keeps it masked until enabled). */
+void pmu_model_apic_enabled(struct pmu_model *model, bool enabled);
+/* Patches the PMU fields of a CPUID leaf already filled in by the processor; regs = EAX, EBX, ECX, EDX. */
+void pmu_model_cpuid(const struct pmu_model *model, uint32_t leaf, uint32_t subleaf, uint32_t regs[4]);
+
+/*
+ * One instruction retired; `cpl` is the CPL it executed in. A REP string instruction retires once, at its last
+ * iteration; a faulting or VM-exiting instruction never. Branches and memory accesses of the instruction are reported
+ * before it retires and belong to it. A PMI caused by it is delivered before this returns (skid 0).
+ */
+void pmu_model_retire(struct pmu_model *model, unsigned cpl);
+void pmu_model_branch(struct pmu_model *model, enum pmu_model_branch kind, bool taken, uint64_t from, uint64_t to);
+void pmu_model_access(struct pmu_model *model, uint64_t physical, unsigned size, bool write);
+void pmu_model_clflush(struct pmu_model *model, uint64_t physical);
+/* The instruction being executed faulted or exited: what was reported of it is forgotten. */
+void pmu_model_abort(struct pmu_model *model);
+/* Time passes without retirement but not halted (unused by default), or halted: reference/core cycles stop in HLT. */
+void pmu_model_halted(struct pmu_model *model, bool halted);
+
+/*
+ * VMX transitions. SDM Vol. 3C, "VM Entries" and "VM Exits": the caller does the MSR areas through rdmsr/wrmsr above,
+ * in the architecture's order around these calls (entry loads after vmentry; exit stores before vmexit, exit loads after).
+ */
+struct pmu_model_vmcs {
+	bool load_global_ctrl, load_debugctl;		/* VM-entry controls 13, 2 */
+	uint64_t guest_global_ctrl, guest_debugctl;	/* 2808H, 2802H */
+	bool save_global_ctrl, save_debugctl;		/* VM-exit controls 30, 2: where set, vmexit writes the guest fields */
+	bool load_host_global_ctrl;			/* VM-exit control 12 */
+	uint64_t host_global_ctrl;			/* 2C04H */
+};
+bool pmu_model_vmentry_host_ok(const struct pmu_model *model, const struct pmu_model_vmcs *vmcs);	/* else VMfailValid 8 */
+bool pmu_model_vmentry_guest_ok(const struct pmu_model *model, const struct pmu_model_vmcs *vmcs);	/* else exit reason 33 */
+void pmu_model_vmentry(struct pmu_model *model, const struct pmu_model_vmcs *vmcs);
+void pmu_model_vmexit(struct pmu_model *model, struct pmu_model_vmcs *vmcs);
+
+/*
+ * What no guest can see, for tests. Counter numbers are GLOBAL_STATUS bit numbers (n, 32+m). Unsigned 64-bit, from power-on.
+ * overflows: wraps; pmis: wraps whose PMI enable was set (a PMI was signalled); pmis_delivered: PMIs the APIC accepted, any counter.
+ */
+uint64_t pmu_model_overflows(const struct pmu_model *model, unsigned counter);
+uint64_t pmu_model_pmis(const struct pmu_model *model, unsigned counter);
+uint64_t pmu_model_pmis_delivered(const struct pmu_model *model);
+uint64_t pmu_model_pmis_dropped(const struct pmu_model *model);		/* LVTPC was masked */
+
+#endif
