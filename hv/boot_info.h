@@ -17,29 +17,29 @@
 
 #include "config.h"
 
-#define HV_BASE			UINT64_C(0xffffff8000000000)
-#define HV_APIC_VA		UINT64_C(0xffffffff80000000)	/* one page, strong UC (PCD|PWT): the local APIC */
+#define HV_BASE        UINT64_C(0xffffff8000000000)
+#define HV_APIC_VA     UINT64_C(0xffffffff80000000) /* one page, strong UC (PCD|PWT): the local APIC */
 
-#define HV_IMAGE_MAGIC		UINT64_C(0x524f534956554d50)	/* "PMUVISOR" */
+#define HV_IMAGE_MAGIC UINT64_C(0x524f534956554d50) /* "PMUVISOR" */
 
 /* At HV_BASE: the first bytes of the resident image. */
 struct image_header {
 	uint64_t magic;
-	uint64_t entry;			/* virtual: void hv_entry(struct handoff *) */
-	uint64_t cpu_area_size;		/* bytes, a multiple of 4096 */
-	uint64_t guard_pages;		/* bitmap over the first 64 pages of a CPU area: never mapped */
+	uint64_t entry;         /* virtual: void hv_entry(struct handoff *) */
+	uint64_t cpu_area_size; /* bytes, a multiple of 4096 */
+	uint64_t guard_pages;   /* bitmap over the first 64 pages of a CPU area: never mapped */
 };
 
 /* One range of physical memory with its name, for dumps ("firmware", ...). Kept small on purpose. */
 struct boot_info {
 	uint64_t magic;
-	uint64_t region_pa, region_size;	/* bytes */
-	uint64_t cpu_areas;			/* virtual address of the first */
-	uint64_t ept_pool;			/* virtual address */
+	uint64_t region_pa, region_size; /* bytes */
+	uint64_t cpu_areas;              /* virtual address of the first */
+	uint64_t ept_pool;               /* virtual address */
 	uint32_t ept_pages;
 	uint32_t nr_cpus;
-	uint64_t apic_pte;			/* virtual address of the page-table entry behind HV_APIC_VA */
-	uint64_t trampoline_pml4e;		/* virtual address of the PML4 entry that maps the loader's trampoline */
+	uint64_t apic_pte;         /* virtual address of the page-table entry behind HV_APIC_VA */
+	uint64_t trampoline_pml4e; /* virtual address of the PML4 entry that maps the loader's trampoline */
 	struct hv_config config;
 };
 
@@ -48,19 +48,19 @@ struct boot_info {
  * page): the firmware's processor state to come back to, as guest (success) or in root mode (refused).
  */
 struct handoff {
-	uint64_t cr3;		/* 00: the resident's page tables */
-	uint64_t entry;		/* 08: image_header.entry */
-	uint64_t stack_top;	/* 10: virtual, top of this CPU's main stack */
-	uint64_t boot_info;	/* 18: virtual */
-	uint64_t cpu;		/* 20: index of this CPU */
-	uint64_t fw_cr3;	/* 28: saved by enter.asm, as is all that follows */
-	uint64_t fw_rsp;	/* 30 */
-	uint64_t fw_rip;	/* 38: where the guest begins: returns `result` from boot_enter() */
-	uint64_t fw_rflags;	/* 40 */
-	uint64_t leave;		/* 48: root-mode way back: jump here with this handoff in RDI and the firmware's CRs,
+	uint64_t cr3;       /* 00: the resident's page tables */
+	uint64_t entry;     /* 08: image_header.entry */
+	uint64_t stack_top; /* 10: virtual, top of this CPU's main stack */
+	uint64_t boot_info; /* 18: virtual */
+	uint64_t cpu;       /* 20: index of this CPU */
+	uint64_t fw_cr3;    /* 28: saved by enter.asm, as is all that follows */
+	uint64_t fw_rsp;    /* 30 */
+	uint64_t fw_rip;    /* 38: where the guest begins: returns `result` from boot_enter() */
+	uint64_t fw_rflags; /* 40 */
+	uint64_t leave;     /* 48: root-mode way back: jump here with this handoff in RDI and the firmware's CRs,
 				 *     GDT, IDT and segments already restored except CR3 */
-	int64_t result;		/* 50: 0, or why the resident refused; boot_enter() returns it */
-	char why[CONFIG_ERROR_MAX];	/* 58: one sentence when result is not 0 */
+	int64_t result;     /* 50: 0, or why the resident refused; boot_enter() returns it */
+	char why[CONFIG_ERROR_MAX]; /* 58: one sentence when result is not 0 */
 };
 
 #endif

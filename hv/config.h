@@ -8,35 +8,35 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONFIG_MAX_EVENTS	8
-#define CONFIG_PATH_MAX		128
-#define CONFIG_ARGS_MAX		512
-#define CONFIG_ERROR_MAX	200
+#define CONFIG_MAX_EVENTS 8
+#define CONFIG_PATH_MAX   128
+#define CONFIG_ARGS_MAX   512
+#define CONFIG_ERROR_MAX  200
 
 /* An event by its architectural name, or by event and umask. */
 struct config_event {
-	char name[32];		/* as the user wrote it: "instructions", "event=0xc4,umask=0x11" */
+	char name[32]; /* as the user wrote it: "instructions", "event=0xc4,umask=0x11" */
 	uint8_t event;
 	uint8_t umask;
-	bool user, kernel;	/* CPL filter; default both */
-	bool guest, host;	/* counts while the guest runs, while pmuvisor runs; default both */
-	uint64_t period;	/* events between overflows; 0: only counted */
+	bool user, kernel; /* CPL filter; default both */
+	bool guest, host;  /* counts while the guest runs, while pmuvisor runs; default both */
+	uint64_t period;   /* events between overflows; 0: only counted */
 };
 
 enum config_rdpmc { CONFIG_RDPMC_TRAP, CONFIG_RDPMC_DIRECT };
 
 struct hv_config {
-	unsigned host_counters;		/* general-purpose counters the host keeps, the highest ones; default 2 */
-	uint32_t host_fixed;		/* bitmap of fixed counters the host keeps; default 0 */
+	unsigned host_counters; /* general-purpose counters the host keeps, the highest ones; default 2 */
+	uint32_t host_fixed;    /* bitmap of fixed counters the host keeps; default 0 */
 	unsigned nr_events;
 	struct config_event events[CONFIG_MAX_EVENTS];
-	enum config_rdpmc rdpmc;	/* RDPMC in shared mode; default trap */
-	bool hypervisor_bit;		/* CPUID.1:ECX[31] and leaf 0x40000000; default on */
-	bool boot_cpu_only;		/* "cpus = boot": run although there are others; default off */
-	uint16_t serial_port;		/* 0: no serial output; default 0x2f8 */
-	uint32_t serial_baud;		/* default 115200 */
-	uint32_t dump_ms;		/* milliseconds between dumps; 0: only at start and end; default 10000 */
-	char guest[CONFIG_PATH_MAX];	/* EFI path of the guest image; empty: the next boot loader */
+	enum config_rdpmc rdpmc;     /* RDPMC in shared mode; default trap */
+	bool hypervisor_bit;         /* CPUID.1:ECX[31] and leaf 0x40000000; default on */
+	bool boot_cpu_only;          /* "cpus = boot": run although there are others; default off */
+	uint16_t serial_port;        /* 0: no serial output; default 0x2f8 */
+	uint32_t serial_baud;        /* default 115200 */
+	uint32_t dump_ms;            /* milliseconds between dumps; 0: only at start and end; default 10000 */
+	char guest[CONFIG_PATH_MAX]; /* EFI path of the guest image; empty: the next boot loader */
 	char guest_args[CONFIG_ARGS_MAX];
 };
 

@@ -13,20 +13,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PMU_MODEL_MAX_GP	8
-#define PMU_MODEL_MAX_FIXED	4
+#define PMU_MODEL_MAX_GP    8
+#define PMU_MODEL_MAX_FIXED 4
 
 /* What this processor has; the caller owns it and may describe a smaller one (fewer counters) for comparison. */
 struct pmu_model_caps {
-	unsigned version;		/* CPUID.0AH:EAX[7:0]: 4 or 5 */
-	unsigned nr_gp;			/* 1..8 */
-	unsigned nr_fixed;		/* 0..4, contiguous from 0 */
-	unsigned width;			/* counter width in bits: 48 */
-	uint64_t perf_capabilities;	/* IA32_PERF_CAPABILITIES, 345H */
+	unsigned version;           /* CPUID.0AH:EAX[7:0]: 4 or 5 */
+	unsigned nr_gp;             /* 1..8 */
+	unsigned nr_fixed;          /* 0..4, contiguous from 0 */
+	unsigned width;             /* counter width in bits: 48 */
+	uint64_t perf_capabilities; /* IA32_PERF_CAPABILITIES, 345H */
 };
 extern const struct pmu_model_caps pmu_model_icelake;
 
-enum pmu_model_delivery { PMU_MODEL_FIXED = 0, PMU_MODEL_SMI = 2, PMU_MODEL_NMI = 4 };	/* LVTPC[10:8] */
+enum pmu_model_delivery { PMU_MODEL_FIXED = 0, PMU_MODEL_SMI = 2, PMU_MODEL_NMI = 4 }; /* LVTPC[10:8] */
 
 struct pmu_model_ops {
 	/* The local APIC accepted a PMI: LVTPC was unmasked and is masked now. `vector` matters for FIXED only. */
@@ -38,14 +38,19 @@ struct pmu_model_ops {
 };
 
 enum pmu_model_answer {
-	PMU_MODEL_DONE,		/* handled */
-	PMU_MODEL_GP,		/* handled: the access takes #GP(0) */
-	PMU_MODEL_UNKNOWN,	/* not a PMU register: somebody else's */
+	PMU_MODEL_DONE,    /* handled */
+	PMU_MODEL_GP,      /* handled: the access takes #GP(0) */
+	PMU_MODEL_UNKNOWN, /* not a PMU register: somebody else's */
 };
 
 enum pmu_model_branch {
-	PMU_MODEL_JCC, PMU_MODEL_JMP, PMU_MODEL_JMP_INDIRECT, PMU_MODEL_CALL, PMU_MODEL_CALL_INDIRECT,
-	PMU_MODEL_RET, PMU_MODEL_FAR,	/* far transfers that are instructions: far call/jmp/ret, int n, iret, syscall, sysret */
+	PMU_MODEL_JCC,
+	PMU_MODEL_JMP,
+	PMU_MODEL_JMP_INDIRECT,
+	PMU_MODEL_CALL,
+	PMU_MODEL_CALL_INDIRECT,
+	PMU_MODEL_RET,
+	PMU_MODEL_FAR, /* far transfers that are instructions: far call/jmp/ret, int n, iret, syscall, sysret */
 };
 
 struct pmu_model;
@@ -87,14 +92,16 @@ void pmu_model_halted(struct pmu_model *model, bool halted);
  * in the architecture's order around these calls (entry loads after vmentry; exit stores before vmexit, exit loads after).
  */
 struct pmu_model_vmcs {
-	bool load_global_ctrl, load_debugctl;		/* VM-entry controls 13, 2 */
-	uint64_t guest_global_ctrl, guest_debugctl;	/* 2808H, 2802H */
-	bool save_global_ctrl, save_debugctl;		/* VM-exit controls 30, 2: where set, vmexit writes the guest fields */
-	bool load_host_global_ctrl;			/* VM-exit control 12 */
-	uint64_t host_global_ctrl;			/* 2C04H */
+	bool load_global_ctrl, load_debugctl;       /* VM-entry controls 13, 2 */
+	uint64_t guest_global_ctrl, guest_debugctl; /* 2808H, 2802H */
+	bool save_global_ctrl, save_debugctl; /* VM-exit controls 30, 2: where set, vmexit writes the guest fields */
+	bool load_host_global_ctrl;           /* VM-exit control 12 */
+	uint64_t host_global_ctrl;            /* 2C04H */
 };
-bool pmu_model_vmentry_host_ok(const struct pmu_model *model, const struct pmu_model_vmcs *vmcs);	/* else VMfailValid 8 */
-bool pmu_model_vmentry_guest_ok(const struct pmu_model *model, const struct pmu_model_vmcs *vmcs);	/* else exit reason 33 */
+bool pmu_model_vmentry_host_ok(const struct pmu_model *model,
+			       const struct pmu_model_vmcs *vmcs); /* else VMfailValid 8 */
+bool pmu_model_vmentry_guest_ok(const struct pmu_model *model,
+				const struct pmu_model_vmcs *vmcs); /* else exit reason 33 */
 void pmu_model_vmentry(struct pmu_model *model, const struct pmu_model_vmcs *vmcs);
 void pmu_model_vmexit(struct pmu_model *model, struct pmu_model_vmcs *vmcs);
 
@@ -105,6 +112,6 @@ void pmu_model_vmexit(struct pmu_model *model, struct pmu_model_vmcs *vmcs);
 uint64_t pmu_model_overflows(const struct pmu_model *model, unsigned counter);
 uint64_t pmu_model_pmis(const struct pmu_model *model, unsigned counter);
 uint64_t pmu_model_pmis_delivered(const struct pmu_model *model);
-uint64_t pmu_model_pmis_dropped(const struct pmu_model *model);		/* LVTPC was masked */
+uint64_t pmu_model_pmis_dropped(const struct pmu_model *model); /* LVTPC was masked */
 
 #endif
