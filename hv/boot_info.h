@@ -28,6 +28,7 @@ struct image_header {
 	uint64_t entry;         /* virtual: void hv_entry(struct handoff *) */
 	uint64_t cpu_area_size; /* bytes, a multiple of 4096 */
 	uint64_t guard_pages;   /* bitmap over the first 64 pages of a CPU area: never mapped */
+	uint64_t stack_top;     /* offset in a CPU area: where its main stack starts, 16-byte aligned */
 };
 
 /* One range of physical memory with its name, for dumps ("firmware", ...). Kept small on purpose. */

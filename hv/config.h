@@ -26,7 +26,8 @@ struct config_event {
 enum config_rdpmc { CONFIG_RDPMC_TRAP, CONFIG_RDPMC_DIRECT };
 
 struct hv_config {
-	unsigned host_counters; /* general-purpose counters the host keeps, the highest ones; default 2 */
+	unsigned host_counters; /* general-purpose counters the host keeps, the highest ones; default 2. Event i counts
+				 * on the i-th of them */
 	uint32_t host_fixed;    /* bitmap of fixed counters the host keeps; default 0 */
 	unsigned nr_events;
 	struct config_event events[CONFIG_MAX_EVENTS];
@@ -51,7 +52,17 @@ void config_defaults(struct hv_config *config);
 unsigned config_parse(struct hv_config *config, const char *source, const char *text, size_t length,
 		      char error[static CONFIG_ERROR_MAX]);
 
-/* What a line alone can't show: does the whole fit this PMU? False: one sentence in `error`. */
+/*
+ * The same for a command line: words "key=value" set apart by blanks, a value with blanks in double quotes. A first
+ * word that ends in ".efi" is the program's name, which the UEFI shell puts there, and is skipped. Errors count words.
+ */
+unsigned config_parse_words(struct hv_config *config, const char *source, const char *text, size_t length,
+			    char error[static CONFIG_ERROR_MAX]);
+
+/* What a line alone can't show: do the keys fit together? False: one sentence in `error`. */
+bool config_agrees(const struct hv_config *config, char error[static CONFIG_ERROR_MAX]);
+
+/* Does it fit this PMU? Call after config_agrees(). False: one sentence in `error`. */
 bool config_fits(const struct hv_config *config, unsigned nr_gp, uint32_t fixed_bitmap,
 		 char error[static CONFIG_ERROR_MAX]);
 
