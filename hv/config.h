@@ -47,7 +47,7 @@ void config_defaults(struct hv_config *config);
  * Applies the lines of `text` ('\n' or "\r\n", '#' starts a comment) on top of `config`; `source` names it in errors
  * ("pmuvisor.conf", "command line"). Returns 0, or the number of the first bad line with one sentence in `error`.
  * A key given twice in one source is an error, except `event`, which adds; the first `event` of a source replaces the
- * events of an earlier source.
+ * events of an earlier source. After each source the keys must agree with each other (no more events than counters).
  */
 unsigned config_parse(struct hv_config *config, const char *source, const char *text, size_t length,
 		      char error[static CONFIG_ERROR_MAX]);
@@ -59,10 +59,7 @@ unsigned config_parse(struct hv_config *config, const char *source, const char *
 unsigned config_parse_words(struct hv_config *config, const char *source, const char *text, size_t length,
 			    char error[static CONFIG_ERROR_MAX]);
 
-/* What a line alone can't show: do the keys fit together? False: one sentence in `error`. */
-bool config_agrees(const struct hv_config *config, char error[static CONFIG_ERROR_MAX]);
-
-/* Does it fit this PMU? Call after config_agrees(). False: one sentence in `error`. */
+/* Does it fit this PMU? False: one sentence in `error`. */
 bool config_fits(const struct hv_config *config, unsigned nr_gp, uint32_t fixed_bitmap,
 		 char error[static CONFIG_ERROR_MAX]);
 
