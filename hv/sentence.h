@@ -7,8 +7,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 
-/* A string argument is cut after this many characters, so that a user's long word can't push the reason out. */
-#define SENTENCE_WORD_MAX 48
+/* A string argument is cut after this many characters, so that a long word of the user's cannot push the reason out. */
+#define SENTENCE_WORD_MAX 72
 
 /*
  * Writes `format` into `out`, always NUL-terminated and at most `size` bytes (at least 1) with the NUL. Knows %s, %u,
