@@ -1,0 +1,178 @@
+#include "requirements.h"
+
+#include "hv/bits.h"
+#include "hv/sentence.h"
+
+#define CPUID_PMU                    0x0a
+#define CPUID_HYPERVISOR             0x40000000
+#define CPUID_EXTENDED               0x80000001
+
+#define CPUID_1_ECX_VMX              BIT(5)
+#define CPUID_1_ECX_PDCM             BIT(15)
+#define CPUID_1_ECX_HYPERVISOR       BIT(31)
+#define CPUID_1_EDX_APIC             BIT(9)
+#define CPUID_1_EDX_MTRR             BIT(12)
+#define CPUID_1_EDX_PAT              BIT(16)
+#define CPUID_EXTENDED_EDX_NX        BIT(20)
+
+#define MSR_IA32_APIC_BASE           0x01b
+#define MSR_IA32_FEATURE_CONTROL     0x03a
+#define MSR_IA32_PERF_CAPABILITIES   0x345
+#define MSR_IA32_VMX_BASIC           0x480
+#define MSR_IA32_VMX_PINBASED_CTLS   0x481 /* to ENTRY: four, and their TRUE twins 12 above */
+#define MSR_IA32_VMX_PROCBASED_CTLS  0x482
+#define MSR_IA32_VMX_EXIT_CTLS       0x483
+#define MSR_IA32_VMX_ENTRY_CTLS      0x484
+#define MSR_IA32_VMX_MISC            0x485
+#define MSR_IA32_VMX_PROCBASED_CTLS2 0x48b
+#define MSR_IA32_VMX_EPT_VPID_CAP    0x48c
+#define VMX_BASIC_TRUE_CTLS          BIT(55)
+#define VMX_TRUE_DISTANCE            12
+
+#define PMU_VERSION_MIN              4 /* the first with IA32_PERF_GLOBAL_STATUS_SET and _INUSE */
+
+/* Where a required bit stands. */
+enum place { CPUID_1_ECX, CPUID_1_EDX, CPUID_EXTENDED_EDX, MSR_BIT, MSR_CONTROL };
+
+struct requirement {
+	enum place place;
+	uint32_t msr;
+	uint64_t bit; /* for MSR_CONTROL its bit in the VMCS field */
+	const char *what;
+};
+
+/* In this order: a line may rely on those above it for its MSR to exist. */
+static const struct requirement before_vmx[] = {
+	{ CPUID_1_ECX, 0, CPUID_1_ECX_VMX, "VMX" },
+	{ CPUID_1_EDX, 0, CPUID_1_EDX_APIC, "local APIC, or the firmware has switched it off" },
+	{ CPUID_1_EDX, 0, CPUID_1_EDX_MTRR, "memory type range registers (MTRRs)" },
+	{ CPUID_1_EDX, 0, CPUID_1_EDX_PAT, "page attribute table (PAT)" },
+	{ CPUID_EXTENDED_EDX, 0, CPUID_EXTENDED_EDX_NX, "no-execute pages, or the firmware has switched them off" },
+	{ MSR_BIT, MSR_IA32_APIC_BASE, BIT(11), "local APIC that is switched on" },
+	{ CPUID_1_ECX, 0, CPUID_1_ECX_PDCM, "IA32_PERF_CAPABILITIES register" },
+	{ MSR_BIT, MSR_IA32_PERF_CAPABILITIES, BIT(13), "full-width writes to performance counters" },
+};
+
+/* Bit numbers: SDM Vol. 3C, "VM-Execution Control Fields" and its neighbours for exit and entry; Vol. 3D, App. A. */
+static const struct requirement within_vmx[] = {
+	{ MSR_CONTROL, MSR_IA32_VMX_PINBASED_CTLS, BIT(3), "VMX exits on NMIs" },
+	{ MSR_CONTROL, MSR_IA32_VMX_PINBASED_CTLS, BIT(5), "virtual NMIs in VMX" },
+	{ MSR_CONTROL, MSR_IA32_VMX_PINBASED_CTLS, BIT(6), "VMX preemption timer" },
+	{ MSR_CONTROL, MSR_IA32_VMX_PROCBASED_CTLS, BIT(22), "NMI-window exits in VMX" },
+	{ MSR_CONTROL, MSR_IA32_VMX_PROCBASED_CTLS, BIT(28), "MSR bitmaps in VMX" },
+	{ MSR_CONTROL, MSR_IA32_VMX_PROCBASED_CTLS, BIT(31), "secondary controls in VMX, so no EPT" },
+	{ MSR_CONTROL, MSR_IA32_VMX_PROCBASED_CTLS2, BIT(1), "extended page tables (EPT)" },
+	{ MSR_CONTROL, MSR_IA32_VMX_PROCBASED_CTLS2, BIT(7), "unrestricted guests in VMX" },
+	{ MSR_BIT, MSR_IA32_VMX_EPT_VPID_CAP, BIT(6), "EPT of four levels" },
+	{ MSR_BIT, MSR_IA32_VMX_EPT_VPID_CAP, BIT(14), "write-back memory for EPT structures" },
+	{ MSR_BIT, MSR_IA32_VMX_EPT_VPID_CAP, BIT(16), "EPT pages of 2 MiB" },
+	{ MSR_BIT, MSR_IA32_VMX_EPT_VPID_CAP, BIT(17), "EPT pages of 1 GiB" },
+	{ MSR_CONTROL, MSR_IA32_VMX_EXIT_CTLS, BIT(9), "64-bit hosts in VMX" },
+	{ MSR_CONTROL, MSR_IA32_VMX_EXIT_CTLS, BIT(12), "loading of IA32_PERF_GLOBAL_CTRL on VM exits" },
+	{ MSR_CONTROL, MSR_IA32_VMX_EXIT_CTLS, BIT(18) | BIT(19), "saving and loading of IA32_PAT on VM exits" },
+	{ MSR_CONTROL, MSR_IA32_VMX_EXIT_CTLS, BIT(20) | BIT(21), "saving and loading of IA32_EFER on VM exits" },
+	{ MSR_CONTROL, MSR_IA32_VMX_ENTRY_CTLS, BIT(9), "64-bit guests in VMX" },
+	{ MSR_CONTROL, MSR_IA32_VMX_ENTRY_CTLS, BIT(13), "loading of IA32_PERF_GLOBAL_CTRL on VM entries" },
+	{ MSR_CONTROL, MSR_IA32_VMX_ENTRY_CTLS, BIT(14), "loading of IA32_PAT on VM entries" },
+	{ MSR_CONTROL, MSR_IA32_VMX_ENTRY_CTLS, BIT(15), "loading of IA32_EFER on VM entries" },
+	{ MSR_BIT, MSR_IA32_VMX_MISC, BIT(5), "saving of EFER.LMA on VM exits" },
+};
+
+/* The bits that may be 1 in the control field that `msr` describes: the high half, of the TRUE twin where there is one. */
+static uint64_t allowed_ones(const struct cpu_registers *cpu, uint32_t msr)
+{
+	bool has_twin = msr >= MSR_IA32_VMX_PINBASED_CTLS && msr <= MSR_IA32_VMX_ENTRY_CTLS;
+
+	if (has_twin && (cpu->rdmsr(MSR_IA32_VMX_BASIC) & VMX_BASIC_TRUE_CTLS))
+		msr += VMX_TRUE_DISTANCE;
+	return cpu->rdmsr(msr) >> 32;
+}
+
+static uint64_t read_place(const struct cpu_registers *cpu, const struct requirement *requirement)
+{
+	switch (requirement->place) {
+	case CPUID_1_ECX: return cpu->cpuid(1, 0).ecx;
+	case CPUID_1_EDX: return cpu->cpuid(1, 0).edx;
+	case CPUID_EXTENDED_EDX: return cpu->cpuid(CPUID_EXTENDED, 0).edx;
+	case MSR_BIT: return cpu->rdmsr(requirement->msr);
+	case MSR_CONTROL: return allowed_ones(cpu, requirement->msr);
+	}
+	return 0;
+}
+
+static bool all_met(const struct cpu_registers *cpu, const struct requirement *list, unsigned n,
+		    char error[static CONFIG_ERROR_MAX])
+{
+	for (unsigned i = 0; i < n; i++) {
+		if ((read_place(cpu, &list[i]) & list[i].bit) != list[i].bit) {
+			sentence(error, CONFIG_ERROR_MAX, "this processor has no %s.", list[i].what);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool is_intel(const struct cpu_registers *cpu)
+{
+	struct cpuid leaf = cpu->cpuid(0, 0);
+
+	return leaf.ebx == 0x756e6547 && leaf.edx == 0x49656e69 && leaf.ecx == 0x6c65746e; /* "GenuineIntel" */
+}
+
+/* A locked register without the bit stays so until reset; an unlocked one is the loader's to set. */
+static bool vmx_locked_off(const struct cpu_registers *cpu)
+{
+	uint64_t control = cpu->rdmsr(MSR_IA32_FEATURE_CONTROL);
+
+	return (control & FEATURE_CONTROL_LOCKED) && !(control & FEATURE_CONTROL_VMXON);
+}
+
+static unsigned pmu_version(const struct cpu_registers *cpu)
+{
+	return cpu->cpuid(0, 0).eax < CPUID_PMU ? 0 : cpu->cpuid(CPUID_PMU, 0).eax & 0xff;
+}
+
+bool requirements_met(const struct cpu_registers *cpu, char error[static CONFIG_ERROR_MAX])
+{
+	if (!is_intel(cpu)) {
+		sentence(error, CONFIG_ERROR_MAX, "this processor is not made by Intel.");
+		return false;
+	}
+	if (!all_met(cpu, before_vmx, ARRAY_SIZE(before_vmx), error))
+		return false;
+	if (pmu_version(cpu) < PMU_VERSION_MIN) {
+		sentence(error, CONFIG_ERROR_MAX, "this processor has a PMU of version %u, and version %u is needed.",
+			 pmu_version(cpu), PMU_VERSION_MIN);
+		return false;
+	}
+	if (vmx_locked_off(cpu)) {
+		sentence(error, CONFIG_ERROR_MAX,
+			 "the firmware has locked VMX off: its setup may have a switch for it.");
+		return false;
+	}
+	return all_met(cpu, within_vmx, ARRAY_SIZE(within_vmx), error);
+}
+
+bool pmuvisor_is_running(const struct cpu_registers *cpu)
+{
+	if (!(cpu->cpuid(1, 0).ecx & CPUID_1_ECX_HYPERVISOR))
+		return false;
+
+	struct cpuid leaf = cpu->cpuid(CPUID_HYPERVISOR, 0);
+
+	return leaf.ebx == 0x76756d70 && leaf.ecx == 0x726f7369 && !leaf.edx; /* "pmuvisor" */
+}
+
+unsigned pmu_general_counters(const struct cpu_registers *cpu)
+{
+	return cpu->cpuid(CPUID_PMU, 0).eax >> 8 & 0xff;
+}
+
+/* SDM Vol. 3B, "Architectural Performance Monitoring Version 5": in the bitmap, or below the number. */
+uint32_t pmu_fixed_counters(const struct cpu_registers *cpu)
+{
+	struct cpuid leaf = cpu->cpuid(CPUID_PMU, 0);
+	uint32_t below = (UINT32_C(1) << (leaf.edx & 0x1f)) - 1;
+
+	return (pmu_version(cpu) >= 5 ? leaf.ecx : 0) | below;
+}
