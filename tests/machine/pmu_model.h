@@ -5,13 +5,18 @@
  * the same file. The caller reports what the processor does (an instruction retired, a branch, a memory access, a VMX
  * transition); the model counts, sets status, freezes, and delivers PMIs through its LVTPC by a callback.
  *
- * The rules and their sources are named in pmu_model.c, one comment per rule.
+ * The rules and their sources are named in the sources, one comment per rule: pmu_model.c (registers, PMI, VMX),
+ * pmu_count.c (counting), pmu_events.c (events and the predictor, cache and cycle models behind them).
  */
 #ifndef PMU_MODEL_H
 #define PMU_MODEL_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 #define PMU_MODEL_MAX_GP    8
 #define PMU_MODEL_MAX_FIXED 4
@@ -29,11 +34,14 @@ extern const struct pmu_model_caps pmu_model_icelake;
 enum pmu_model_delivery { PMU_MODEL_FIXED = 0, PMU_MODEL_SMI = 2, PMU_MODEL_NMI = 4 }; /* LVTPC[10:8] */
 
 struct pmu_model_ops {
-	/* The local APIC accepted a PMI: LVTPC was unmasked and is masked now. `vector` matters for FIXED only. */
+	/*
+	 * The local APIC accepted a PMI: LVTPC was unmasked and is masked now. `vector` matters for FIXED only; the caller
+	 * is the APIC, so an illegal one (below 16) is for its error status.
+	 */
 	void (*deliver_pmi)(void *opaque, enum pmu_model_delivery mode, unsigned vector);
 	/* Write guest memory at a linear address (DS area). False: the access faulted. */
 	bool (*write_memory)(void *opaque, uint64_t linear, const void *data, unsigned size);
-	/* The time-stamp counter, for reference cycles. May be NULL: then one tick a cycle. */
+	/* The time-stamp counter, for reference cycles; never goes back. May be NULL: then one tick a core cycle. */
 	uint64_t (*tsc)(void *opaque);
 };
 
@@ -55,10 +63,28 @@ enum pmu_model_branch {
 
 struct pmu_model;
 
+/*
+ * The front of struct pmu_model, here only for the inline calls below: they run for every emulated instruction.
+ * Index 0 is CPL 0, index 1 is CPL 1 to 3, the two classes a selector can tell apart (OS, USR).
+ */
+struct pmu_model_hot {
+	uint64_t budget[2]; /* instructions that may retire before the model has to look at one */
+	bool pending;       /* the instruction being executed caused events */
+	bool branches;      /* somebody counts branches */
+	bool accesses;      /* somebody counts memory accesses */
+};
+
+static inline struct pmu_model_hot *pmu_model_hot_part(struct pmu_model *model)
+{
+	return (struct pmu_model_hot *)model;
+}
+
+/* NULL: no memory. `caps` and `ops` are copied. The new model is as after pmu_model_reset(). */
 struct pmu_model *pmu_model_new(const struct pmu_model_caps *caps, const struct pmu_model_ops *ops, void *opaque);
 void pmu_model_free(struct pmu_model *model);
 /* RESET# or power-up. INIT leaves the PMU unchanged and has no call; LVTPC has its own: INIT resets the APIC. */
 void pmu_model_reset(struct pmu_model *model);
+/* Also software-disables the APIC, as either reset does to SVR: say when the guest enables it, pmu_model_apic_enabled(). */
 void pmu_model_reset_lvtpc(struct pmu_model *model);
 
 /* RDMSR, WRMSR at CPL 0; RDPMC after the CPL/CR4.PCE check and the VMX intercept. MISC_ENABLE and DEBUGCTL are the model's. */
@@ -73,23 +99,59 @@ void pmu_model_apic_enabled(struct pmu_model *model, bool enabled);
 /* Patches the PMU fields of a CPUID leaf already filled in by the processor; regs = EAX, EBX, ECX, EDX. */
 void pmu_model_cpuid(const struct pmu_model *model, uint32_t leaf, uint32_t subleaf, uint32_t regs[4]);
 
+void pmu_model_retire_one(struct pmu_model *model, unsigned cpl);
+void pmu_model_count_branch(struct pmu_model *model, enum pmu_model_branch kind, bool taken, uint64_t from,
+			    uint64_t to);
+void pmu_model_count_access(struct pmu_model *model, uint64_t physical, unsigned size, bool write);
+void pmu_model_forget(struct pmu_model *model);
+
 /*
  * One instruction retired; `cpl` is the CPL it executed in. A REP string instruction retires once, at its last
  * iteration; a faulting or VM-exiting instruction never. Branches and memory accesses of the instruction are reported
  * before it retires and belong to it. A PMI caused by it is delivered before this returns (skid 0).
  */
-void pmu_model_retire(struct pmu_model *model, unsigned cpl);
-void pmu_model_branch(struct pmu_model *model, enum pmu_model_branch kind, bool taken, uint64_t from, uint64_t to);
-void pmu_model_access(struct pmu_model *model, uint64_t physical, unsigned size, bool write);
+static inline void pmu_model_retire(struct pmu_model *model, unsigned cpl)
+{
+	struct pmu_model_hot *hot = pmu_model_hot_part(model);
+
+	if (--hot->budget[cpl != 0] == 0 || hot->pending)
+		pmu_model_retire_one(model, cpl);
+}
+
+/* `from` is the address of the branch instruction, `to` of the next one executed. */
+static inline void pmu_model_branch(struct pmu_model *model, enum pmu_model_branch kind, bool taken, uint64_t from,
+				    uint64_t to)
+{
+	if (pmu_model_hot_part(model)->branches)
+		pmu_model_count_branch(model, kind, taken, from, to);
+}
+
+/* `size` in bytes, at least 1. */
+static inline void pmu_model_access(struct pmu_model *model, uint64_t physical, unsigned size, bool write)
+{
+	if (pmu_model_hot_part(model)->accesses)
+		pmu_model_count_access(model, physical, size, write);
+}
+
 void pmu_model_clflush(struct pmu_model *model, uint64_t physical);
+
 /* The instruction being executed faulted or exited: what was reported of it is forgotten. */
-void pmu_model_abort(struct pmu_model *model);
+static inline void pmu_model_abort(struct pmu_model *model)
+{
+	if (pmu_model_hot_part(model)->pending)
+		pmu_model_forget(model);
+}
+
 /* Time passes without retirement but not halted (unused by default), or halted: reference/core cycles stop in HLT. */
 void pmu_model_halted(struct pmu_model *model, bool halted);
+
+/* For tests: look at every instruction. What is counted must not depend on it. */
+void pmu_model_no_shortcuts(struct pmu_model *model, bool on);
 
 /*
  * VMX transitions. SDM Vol. 3C, "VM Entries" and "VM Exits": the caller does the MSR areas through rdmsr/wrmsr above,
  * in the architecture's order around these calls (entry loads after vmentry; exit stores before vmexit, exit loads after).
+ * VMLAUNCH and VMRESUME retire in root operation: the caller retires them before vmentry, and not again afterwards.
  */
 struct pmu_model_vmcs {
 	bool load_global_ctrl, load_debugctl;       /* VM-entry controls 13, 2 */
@@ -113,5 +175,9 @@ uint64_t pmu_model_overflows(const struct pmu_model *model, unsigned counter);
 uint64_t pmu_model_pmis(const struct pmu_model *model, unsigned counter);
 uint64_t pmu_model_pmis_delivered(const struct pmu_model *model);
 uint64_t pmu_model_pmis_dropped(const struct pmu_model *model); /* LVTPC was masked */
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -1,0 +1,273 @@
+/*
+ * Counting: what one retired instruction does to the counters, and how long the model need not look.
+ *
+ * count_instruction() is the rule, one instruction at a time. Most counters only add the same amount for every
+ * instruction; for those the model works out how many instructions may retire before one of them wraps (the budget), lets
+ * the inline pmu_model_retire() count that down, and adds up afterwards (pmu_fold). The wrapping instruction itself always
+ * goes through count_instruction().
+ */
+#include <string.h>
+
+#include "pmu_private.h"
+
+#define UNBOUNDED BIT(62)
+
+static void add_rates(struct pmu_model *model)
+{
+	for (unsigned signal = 0; signal < NR_SIGNALS; signal++)
+		model->signals[signal] += pmu_signal_rate(signal);
+}
+
+static uint64_t read_clock(const struct pmu_model *model)
+{
+	return model->ops.tsc ? model->ops.tsc(model->opaque) : model->cycles;
+}
+
+/*
+ * Reference cycles since the last instruction, on its account. SDM Vol. 3B, "Fixed-function Performance Counters": at the
+ * rate of the time-stamp counter, not in HLT. The crystal clock is a 32nd of it, as if CPUID.15H said so.
+ */
+#define CRYSTAL_SHIFT 5
+
+static void add_reference_cycles(struct pmu_model *model)
+{
+	uint64_t now;
+
+	model->cycles += pmu_signal_rate(SIGNAL_CORE_CYCLES);
+	now = read_clock(model);
+	model->signals[SIGNAL_TSC_CYCLES] = now - model->clock;
+	model->signals[SIGNAL_CRYSTAL_CYCLES] = (now >> CRYSTAL_SHIFT) - (model->clock >> CRYSTAL_SHIFT);
+	model->clock = now;
+}
+
+/*
+ * SDM Vol. 3B, "Architectural Performance Monitoring Version 1" (IA32_PERFEVTSELx fields): a counter mask turns the events
+ * of a cycle into one or none, INV reverses the comparison, and edge detect counts only when the condition begins to
+ * hold. Without a counter mask INV means nothing. The model's cycle, for this, is one instruction. An instruction of
+ * a class the counter does not select is a cycle in which the condition does not hold.
+ */
+static uint64_t qualify(struct pmu_counter *counter, enum pmu_class class, uint64_t events)
+{
+	bool before = counter->condition, reached = events >= counter->cmask;
+
+	if (!counter->counts[class])
+		events = 0;
+	else if (counter->cmask)
+		events = reached != counter->invert;
+	counter->condition = events != 0;
+	if (counter->edge)
+		return counter->condition && !before;
+	return events;
+}
+
+/*
+ * SDM Vol. 3B, "Architectural Performance Monitoring Version 2": the status bit reports a wrap whether or not an interrupt
+ * is enabled for it. Nothing reloads the counter: it goes on from the remainder. A further wrap interrupts again, also
+ * with the status bit still set.
+ */
+static bool add_events(struct pmu_model *model, unsigned i, uint64_t events)
+{
+	struct pmu_counter *counter = &model->counters[i];
+	uint64_t sum = counter->value + events;
+
+	counter->value = sum & pmu_counter_mask(model);
+	if (sum == counter->value)
+		return false;
+	model->global_status |= BIT(pmu_status_bit(i));
+	counter->overflows++;
+	counter->pmis += counter->pmi;
+	return counter->pmi;
+}
+
+/*
+ * Counters wrapping at the same instruction share one interrupt: the status bits are there for all of them when it comes.
+ */
+static void count_instruction(struct pmu_model *model, enum pmu_class class)
+{
+	bool pmi = false;
+
+	add_rates(model);
+	if (model->watches_clock)
+		add_reference_cycles(model);
+	for (unsigned i = 0; i < NR_COUNTERS; i++) {
+		struct pmu_counter *counter = &model->counters[i];
+
+		pmi |= add_events(model, i, qualify(counter, class, model->signals[counter->signal]));
+	}
+	pmu_model_forget(model);
+	if (pmi)
+		pmu_raise_pmi(model);
+}
+
+/* The instructions retired since the last call, for counters that count every one of a class alike. None of them wraps. */
+void pmu_fold(struct pmu_model *model)
+{
+	for (unsigned class = 0; class < NR_CLASSES; class ++) {
+		uint64_t retired = model->granted[class] - model->hot.budget[class];
+
+		model->granted[class] = model->hot.budget[class];
+		for (unsigned i = 0; retired && i < NR_COUNTERS; i++)
+			if (model->counters[i].counts[class])
+				model->counters[i].value += retired * pmu_signal_rate(model->counters[i].signal);
+	}
+}
+
+/*
+ * Instructions of one class until the counter wraps, the wrapping one included. A counter of both classes gives half of
+ * them, rounded up, to each: short of exhausting one half, both together stay below the whole.
+ */
+static uint64_t counter_budget(const struct pmu_model *model, const struct pmu_counter *counter)
+{
+	unsigned rate = pmu_signal_rate(counter->signal);
+	uint64_t left = pmu_counter_mask(model) - counter->value + 1;
+	uint64_t instructions;
+
+	if (!rate)
+		return UNBOUNDED;
+	instructions = (left + rate - 1) / rate;
+	return counter->counts[CLASS_OS] && counter->counts[CLASS_USR] ? (instructions + 1) / 2 : instructions;
+}
+
+static bool counter_needs_clock(const struct pmu_counter *counter)
+{
+	return counter->signal == SIGNAL_TSC_CYCLES || counter->signal == SIGNAL_CRYSTAL_CYCLES;
+}
+
+/* A counter that must see every instruction, also those that cause none of its events. */
+static bool counter_needs_all(const struct pmu_counter *counter)
+{
+	return counter->cmask || counter->edge || counter_needs_clock(counter);
+}
+
+static bool counter_is_on(const struct pmu_counter *counter)
+{
+	return counter->counts[CLASS_OS] || counter->counts[CLASS_USR];
+}
+
+static uint64_t class_budget(const struct pmu_model *model, enum pmu_class class)
+{
+	uint64_t budget = UNBOUNDED;
+
+	if (model->no_shortcuts || model->watches_all)
+		return 1;
+	for (unsigned i = 0; i < NR_COUNTERS; i++) {
+		const struct pmu_counter *counter = &model->counters[i];
+		uint64_t wanted = counter->counts[class] ? counter_budget(model, counter) : UNBOUNDED;
+
+		if (wanted < budget)
+			budget = wanted;
+	}
+	return budget;
+}
+
+static void grant(struct pmu_model *model)
+{
+	for (unsigned class = 0; class < NR_CLASSES; class ++)
+		model->granted[class] = model->hot.budget[class] = class_budget(model, class);
+}
+
+/*
+ * SDM Vol. 3B, "Architectural Performance Monitoring Version 4": a counter counts if its own enable, its GLOBAL_CTRL bit and
+ * the class selection say so, and CTR_Frz is clear.
+ */
+static bool counter_enabled(const struct pmu_model *model, unsigned i)
+{
+	return (model->global_ctrl & BIT(pmu_status_bit(i))) && !(model->global_status & STATUS_CTR_FRZ);
+}
+
+static void configure_gp(struct pmu_model *model, unsigned n)
+{
+	struct pmu_counter *counter = &model->counters[n];
+	uint64_t evtsel = model->evtsel[n];
+	bool on = counter_enabled(model, n) && (evtsel & EVTSEL_EN);
+
+	counter->signal = pmu_event_signal(evtsel & 0xff, evtsel >> 8 & 0xff);
+	counter->counts[CLASS_OS] = on && (evtsel & EVTSEL_OS);
+	counter->counts[CLASS_USR] = on && (evtsel & EVTSEL_USR);
+	counter->pmi = evtsel & EVTSEL_INT;
+	counter->cmask = evtsel >> 24 & 0xff;
+	counter->invert = evtsel & EVTSEL_INV;
+	counter->edge = evtsel & EVTSEL_EDGE;
+}
+
+static void configure_fixed(struct pmu_model *model, unsigned m)
+{
+	struct pmu_counter *counter = &model->counters[PMU_MODEL_MAX_GP + m];
+	bool on = counter_enabled(model, PMU_MODEL_MAX_GP + m);
+
+	counter->signal = pmu_fixed_signal(m);
+	counter->counts[CLASS_OS] = on && (model->fixed_ctr_ctrl & FIXED_OS(m));
+	counter->counts[CLASS_USR] = on && (model->fixed_ctr_ctrl & FIXED_USR(m));
+	counter->pmi = model->fixed_ctr_ctrl & FIXED_PMI(m);
+}
+
+/* What the caller may keep to itself because nobody counts it. */
+static void configure_hooks(struct pmu_model *model)
+{
+	bool clock = false;
+
+	model->hot.branches = model->hot.accesses = model->watches_all = false;
+	for (unsigned i = 0; i < NR_COUNTERS; i++) {
+		struct pmu_counter *counter = &model->counters[i];
+		enum pmu_signal signal = counter->signal;
+
+		if (!counter_is_on(counter)) {
+			counter->condition = false;
+			continue;
+		}
+		model->hot.branches |= signal >= SIGNAL_BRANCHES;
+		model->hot.accesses |= signal == SIGNAL_LLC_REFERENCES || signal == SIGNAL_LLC_MISSES;
+		model->watches_all |= counter_needs_all(counter);
+		clock |= counter_needs_clock(counter);
+	}
+	if (clock && !model->watches_clock)
+		model->clock = read_clock(model);
+	model->watches_clock = clock;
+}
+
+void pmu_configure(struct pmu_model *model)
+{
+	for (unsigned n = 0; n < model->caps.nr_gp; n++)
+		configure_gp(model, n);
+	for (unsigned m = 0; m < model->caps.nr_fixed; m++)
+		configure_fixed(model, m);
+	configure_hooks(model);
+	grant(model);
+}
+
+/*
+ * The inline pmu_model_retire() has taken this instruction off the budget: it stays off, but it is not for pmu_fold() to add.
+ * The PMI may have changed the configuration and with it the budget.
+ */
+void pmu_model_retire_one(struct pmu_model *model, unsigned cpl)
+{
+	enum pmu_class class = cpl ? CLASS_USR : CLASS_OS;
+
+	model->hot.budget[class]++;
+	pmu_fold(model);
+	model->granted[class] = --model->hot.budget[class];
+	count_instruction(model, class);
+	if (model->hot.budget[class] == 0)
+		grant(model);
+}
+
+void pmu_model_forget(struct pmu_model *model)
+{
+	memset(model->signals, 0, sizeof(model->signals));
+	model->hot.pending = false;
+}
+
+/* A halted processor counts no cycles: the clock starts again where it is when the halt ends. */
+void pmu_model_halted(struct pmu_model *model, bool halted)
+{
+	if (model->halted && !halted)
+		model->clock = read_clock(model);
+	model->halted = halted;
+}
+
+void pmu_model_no_shortcuts(struct pmu_model *model, bool on)
+{
+	pmu_fold(model);
+	model->no_shortcuts = on;
+	grant(model);
+}

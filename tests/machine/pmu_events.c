@@ -1,0 +1,213 @@
+/*
+ * The events: which selector names which signal, and what causes the signals.
+ *
+ * Instructions, branches and their kinds are exact. The rest stands in for a microarchitecture: simple, plausible, and
+ * the same on every run.
+ *
+ * Cycles: an instruction takes two core cycles of five slots each, whatever it does. Reference cycles are those of the
+ * caller's time-stamp counter, which an instruction need not advance by two.
+ */
+#include <string.h>
+
+#include "pmu_private.h"
+
+#define CYCLES_PER_INSTRUCTION 2
+#define SLOTS_PER_CYCLE        5 /* SDM Vol. 3B, "Performance Monitoring Unit for Ice Lake": five slots a cycle */
+
+/*
+ * SDM Vol. 3B, "Pre-defined Architectural Performance Events"; the other umasks of C4H and C5H from Intel's published
+ * event list of Ice Lake. 3CH/01H counts the crystal clock there. An unknown code counts nothing and never faults.
+ */
+static const struct {
+	uint8_t event, umask;
+	enum pmu_signal signal;
+} selectors[] = {
+	{ 0xc0, 0x00, SIGNAL_INSTRUCTIONS },      { 0x3c, 0x00, SIGNAL_CORE_CYCLES },
+	{ 0x3c, 0x01, SIGNAL_CRYSTAL_CYCLES },    { 0x2e, 0x4f, SIGNAL_LLC_REFERENCES },
+	{ 0x2e, 0x41, SIGNAL_LLC_MISSES },        { 0xa4, 0x01, SIGNAL_SLOTS },
+	{ 0xc4, 0x00, SIGNAL_BRANCHES },          { 0xc4, 0x01, SIGNAL_COND_TAKEN },
+	{ 0xc4, 0x02, SIGNAL_NEAR_CALLS },        { 0xc4, 0x08, SIGNAL_NEAR_RETURNS },
+	{ 0xc4, 0x10, SIGNAL_COND_NOT_TAKEN },    { 0xc4, 0x11, SIGNAL_COND },
+	{ 0xc4, 0x20, SIGNAL_NEAR_TAKEN },        { 0xc4, 0x40, SIGNAL_FAR },
+	{ 0xc4, 0x80, SIGNAL_INDIRECT },          { 0xc5, 0x00, SIGNAL_MISPREDICTED },
+	{ 0xc5, 0x11, SIGNAL_MISPREDICTED_COND },
+};
+
+/* SDM Vol. 3B, "Fixed-function Performance Counters". */
+static const enum pmu_signal fixed_signals[PMU_MODEL_MAX_FIXED] = {
+	SIGNAL_INSTRUCTIONS,
+	SIGNAL_CORE_CYCLES,
+	SIGNAL_TSC_CYCLES,
+	SIGNAL_SLOTS,
+};
+
+static const uint8_t rates[NR_SIGNALS] = {
+	[SIGNAL_INSTRUCTIONS] = 1,
+	[SIGNAL_CORE_CYCLES] = CYCLES_PER_INSTRUCTION,
+	[SIGNAL_SLOTS] = CYCLES_PER_INSTRUCTION * SLOTS_PER_CYCLE,
+};
+
+enum pmu_signal pmu_event_signal(unsigned event, unsigned umask)
+{
+	for (unsigned i = 0; i < sizeof(selectors) / sizeof(selectors[0]); i++)
+		if (selectors[i].event == event && selectors[i].umask == umask)
+			return selectors[i].signal;
+	return SIGNAL_NONE;
+}
+
+enum pmu_signal pmu_fixed_signal(unsigned fixed)
+{
+	return fixed_signals[fixed];
+}
+
+unsigned pmu_signal_rate(enum pmu_signal signal)
+{
+	return rates[signal];
+}
+
+/*
+ * Conditional branches: a two-bit saturating counter per branch address, not taken at first, so that a loop costs a
+ * miss or two when it starts and one when it ends. Like the caches below, the predictor learns only while somebody counts.
+ */
+static bool jcc_predicted(struct pmu_predictor *predictor, uint64_t from, bool taken)
+{
+	uint8_t *state = &predictor->jccs[from % PREDICTOR_JCCS];
+	bool predicted = *state >= 2;
+
+	if (taken && *state < 3)
+		++*state;
+	else if (!taken && *state > 0)
+		--*state;
+	return predicted == taken;
+}
+
+/* Indirect jumps and calls: to where they went last time. */
+static bool target_predicted(struct pmu_predictor *predictor, uint64_t from, uint64_t to)
+{
+	uint64_t *target = &predictor->targets[from % PREDICTOR_TARGETS];
+	bool predicted = *target == to;
+
+	*target = to;
+	return predicted;
+}
+
+static void push_return(struct pmu_predictor *predictor, uint64_t call)
+{
+	predictor->top = (predictor->top + 1) % PREDICTOR_RETURNS;
+	predictor->returns[predictor->top] = call;
+}
+
+/* Returns: to behind the call on top of a small stack. The stack holds the call itself, of 2 to 15 bytes. */
+static bool return_predicted(struct pmu_predictor *predictor, uint64_t to)
+{
+	uint64_t call = predictor->returns[predictor->top];
+
+	predictor->top = (predictor->top + PREDICTOR_RETURNS - 1) % PREDICTOR_RETURNS;
+	return to - call >= 2 && to - call <= 15;
+}
+
+/* Direct jumps and calls are always predicted, and far branches are not the predictor's business. */
+static bool branch_predicted(struct pmu_predictor *predictor, enum pmu_model_branch kind, bool taken, uint64_t from,
+			     uint64_t to)
+{
+	switch (kind) {
+	case PMU_MODEL_JCC: return jcc_predicted(predictor, from, taken);
+	case PMU_MODEL_JMP_INDIRECT: return target_predicted(predictor, from, to);
+	case PMU_MODEL_CALL: push_return(predictor, from); return true;
+	case PMU_MODEL_CALL_INDIRECT: push_return(predictor, from); return target_predicted(predictor, from, to);
+	case PMU_MODEL_RET: return return_predicted(predictor, to);
+	case PMU_MODEL_JMP:
+	case PMU_MODEL_FAR: break;
+	}
+	return true;
+}
+
+void pmu_model_count_branch(struct pmu_model *model, enum pmu_model_branch kind, bool taken, uint64_t from, uint64_t to)
+{
+	uint64_t *signals = model->signals;
+	bool missed = !branch_predicted(&model->predictor, kind, taken, from, to);
+	bool cond = kind == PMU_MODEL_JCC;
+
+	signals[SIGNAL_BRANCHES]++;
+	signals[SIGNAL_COND] += cond;
+	signals[SIGNAL_COND_TAKEN] += cond && taken;
+	signals[SIGNAL_COND_NOT_TAKEN] += cond && !taken;
+	signals[SIGNAL_NEAR_CALLS] += kind == PMU_MODEL_CALL || kind == PMU_MODEL_CALL_INDIRECT;
+	signals[SIGNAL_NEAR_RETURNS] += kind == PMU_MODEL_RET;
+	signals[SIGNAL_NEAR_TAKEN] += kind != PMU_MODEL_FAR && (taken || !cond);
+	signals[SIGNAL_FAR] += kind == PMU_MODEL_FAR;
+	signals[SIGNAL_INDIRECT] += kind == PMU_MODEL_JMP_INDIRECT || kind == PMU_MODEL_CALL_INDIRECT;
+	signals[SIGNAL_MISPREDICTED] += missed;
+	signals[SIGNAL_MISPREDICTED_COND] += missed && cond;
+	model->hot.pending = true;
+}
+
+/*
+ * Two caches. The first is direct-mapped, 512 lines: what it holds is no LLC reference. The last-level cache has 1024 sets
+ * of 8 ways of 128-byte sectors, least recently used out first; a sector is two lines, as if every miss fetched its
+ * neighbour too. They learn only while somebody counts accesses, and CLFLUSH empties both always.
+ */
+#define LINE_SHIFT   6
+#define SECTOR_SHIFT 7
+
+static uint64_t *llc_set(struct pmu_cache *cache, uint64_t sector)
+{
+	return cache->llc[sector % LLC_SETS];
+}
+
+static unsigned find_way(const uint64_t *tags, uint64_t tag)
+{
+	unsigned way = 0;
+
+	while (way < LLC_WAYS && tags[way] != tag)
+		way++;
+	return way;
+}
+
+/* Whether the sector was there; it is now, as the most recently used. */
+static bool llc_hit(struct pmu_cache *cache, uint64_t sector)
+{
+	uint64_t *tags = llc_set(cache, sector);
+	unsigned way = find_way(tags, sector + 1);
+	bool hit = way < LLC_WAYS;
+
+	memmove(tags + 1, tags, (hit ? way : LLC_WAYS - 1) * sizeof(*tags));
+	tags[0] = sector + 1;
+	return hit;
+}
+
+static void access_line(struct pmu_model *model, uint64_t line)
+{
+	uint64_t *first = &model->cache.first[line % FIRST_LINES];
+
+	if (*first == line + 1)
+		return;
+	*first = line + 1;
+	model->signals[SIGNAL_LLC_REFERENCES]++;
+	model->signals[SIGNAL_LLC_MISSES] += !llc_hit(&model->cache, line >> (SECTOR_SHIFT - LINE_SHIFT));
+	model->hot.pending = true;
+}
+
+void pmu_model_count_access(struct pmu_model *model, uint64_t physical, unsigned size, bool write)
+{
+	uint64_t last = (physical + size - 1) >> LINE_SHIFT;
+
+	(void)write; /* allocates like a read */
+	for (uint64_t line = physical >> LINE_SHIFT; line <= last; line++)
+		access_line(model, line);
+}
+
+void pmu_model_clflush(struct pmu_model *model, uint64_t physical)
+{
+	uint64_t line = physical >> LINE_SHIFT, sector = physical >> SECTOR_SHIFT;
+	uint64_t *first = &model->cache.first[line % FIRST_LINES];
+	uint64_t *tags = llc_set(&model->cache, sector);
+	unsigned way = find_way(tags, sector + 1);
+
+	if (*first == line + 1)
+		*first = 0;
+	if (way == LLC_WAYS)
+		return;
+	memmove(tags + way, tags + way + 1, (LLC_WAYS - 1 - way) * sizeof(*tags));
+	tags[LLC_WAYS - 1] = 0;
+}

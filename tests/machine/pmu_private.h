@@ -1,0 +1,186 @@
+/*
+ * The inside of the PMU model: what pmu_model.c, pmu_count.c and pmu_events.c share, and nobody else includes.
+ */
+#ifndef PMU_PRIVATE_H
+#define PMU_PRIVATE_H
+
+#include <stddef.h>
+
+#include "pmu_model.h"
+
+#define BIT(n)                            (UINT64_C(1) << (n))
+#define BITS(hi, lo)                      ((BIT(hi) << 1) - BIT(lo)) /* BITS(63, 0) works: the shift wraps to 0 */
+
+/* SDM Vol. 4, "IA-32 Architectural MSRs" and "MSRs in the Ice Lake microarchitecture" (MSR_ names). */
+#define MSR_IA32_PMC0                     0x0c1
+#define MSR_IA32_PERFEVTSEL0              0x186
+#define EVTSEL_USR                        BIT(16)
+#define EVTSEL_OS                         BIT(17)
+#define EVTSEL_EDGE                       BIT(18)
+#define EVTSEL_INT                        BIT(20)
+#define EVTSEL_ANY                        BIT(21)
+#define EVTSEL_EN                         BIT(22)
+#define EVTSEL_INV                        BIT(23)
+#define EVTSEL_ADAPTIVE                   BIT(34)
+#define MSR_IA32_MISC_ENABLE              0x1a0
+#define MSR_OFFCORE_RSP_0                 0x1a6
+#define MSR_LBR_SELECT                    0x1c8
+#define MSR_LASTBRANCH_TOS                0x1c9
+#define MSR_IA32_DEBUGCTL                 0x1d9
+#define DEBUGCTL_LBR                      BIT(0)
+#define DEBUGCTL_BTF                      BIT(1)
+#define DEBUGCTL_TR                       BIT(6)
+#define DEBUGCTL_FREEZE_LBRS_ON_PMI       BIT(11)
+#define DEBUGCTL_FREEZE_PERFMON_ON_PMI    BIT(12)
+#define DEBUGCTL_ENABLE_UNCORE_PMI        BIT(13)
+#define DEBUGCTL_FREEZE_WHILE_SMM         BIT(14)
+#define MSR_IA32_FIXED_CTR0               0x309
+#define MSR_PERF_METRICS                  0x329
+#define MSR_IA32_PERF_CAPABILITIES        0x345
+#define PERF_CAP_FW_WRITE                 BIT(13)
+#define PERF_CAP_PEBS_BASELINE            BIT(14)
+#define PERF_CAP_METRICS                  BIT(15)
+#define MSR_IA32_FIXED_CTR_CTRL           0x38d
+#define FIXED_OS(m)                       BIT(4 * (m))
+#define FIXED_USR(m)                      BIT(4 * (m) + 1)
+#define FIXED_ANY(m)                      BIT(4 * (m) + 2)
+#define FIXED_PMI(m)                      BIT(4 * (m) + 3)
+#define FIXED_ADAPTIVE(m)                 BIT(32 + 4 * (m))
+#define MSR_IA32_PERF_GLOBAL_STATUS       0x38e
+#define STATUS_PERF_METRICS               BIT(48)
+#define STATUS_LBR_FRZ                    BIT(58)
+#define STATUS_CTR_FRZ                    BIT(59)
+#define STATUS_OVF_UNCORE                 BIT(61)
+#define STATUS_OVF_BUF                    BIT(62)
+#define STATUS_COND_CHGD                  BIT(63)
+#define MSR_IA32_PERF_GLOBAL_CTRL         0x38f
+#define MSR_IA32_PERF_GLOBAL_STATUS_RESET 0x390
+#define MSR_IA32_PERF_GLOBAL_STATUS_SET   0x391
+#define MSR_IA32_PERF_GLOBAL_INUSE        0x392
+#define INUSE_PMI                         BIT(63)
+#define MSR_IA32_PEBS_ENABLE              0x3f1
+#define MSR_PEBS_LD_LAT                   0x3f6
+#define MSR_IA32_A_PMC0                   0x4c1
+#define MSR_IA32_DS_AREA                  0x600
+#define MSR_LASTBRANCH_0_FROM_IP          0x680
+#define MSR_LASTBRANCH_0_TO_IP            0x6c0
+#define MSR_LBR_INFO_0                    0xdc0
+
+#define NR_LBRS                           32
+#define NR_COUNTERS                       (PMU_MODEL_MAX_GP + PMU_MODEL_MAX_FIXED) /* general-purpose first, then fixed */
+
+/* What can happen while one instruction executes, and how often; see pmu_events.c. */
+enum pmu_signal {
+	SIGNAL_NONE,
+	SIGNAL_INSTRUCTIONS,
+	SIGNAL_CORE_CYCLES,
+	SIGNAL_SLOTS,
+	SIGNAL_TSC_CYCLES,
+	SIGNAL_CRYSTAL_CYCLES,
+	SIGNAL_LLC_REFERENCES,
+	SIGNAL_LLC_MISSES,
+	SIGNAL_BRANCHES,
+	SIGNAL_COND,
+	SIGNAL_COND_TAKEN,
+	SIGNAL_COND_NOT_TAKEN,
+	SIGNAL_NEAR_CALLS,
+	SIGNAL_NEAR_RETURNS,
+	SIGNAL_NEAR_TAKEN,
+	SIGNAL_FAR,
+	SIGNAL_INDIRECT,
+	SIGNAL_MISPREDICTED,
+	SIGNAL_MISPREDICTED_COND,
+	NR_SIGNALS,
+};
+
+enum pmu_class { CLASS_OS, CLASS_USR, NR_CLASSES };
+
+struct pmu_counter {
+	uint64_t value;
+	/* Worked out from the registers by pmu_configure(). */
+	enum pmu_signal signal;
+	bool counts[NR_CLASSES]; /* enabled everywhere it must be, for instructions of that class */
+	bool pmi;
+	bool edge, invert;
+	unsigned cmask;
+	bool condition; /* whether the condition held at the last instruction: the edge detector's memory */
+	/* For tests; from power-on. */
+	uint64_t overflows, pmis;
+};
+
+#define PREDICTOR_JCCS    4096
+#define PREDICTOR_TARGETS 512
+#define PREDICTOR_RETURNS 16
+
+struct pmu_predictor {
+	uint8_t jccs[PREDICTOR_JCCS];
+	uint64_t targets[PREDICTOR_TARGETS];
+	uint64_t returns[PREDICTOR_RETURNS];
+	unsigned top;
+};
+
+#define FIRST_LINES 512
+#define LLC_SETS    1024
+#define LLC_WAYS    8
+
+struct pmu_cache {
+	uint64_t first[FIRST_LINES];      /* line number + 1; 0 is empty */
+	uint64_t llc[LLC_SETS][LLC_WAYS]; /* sector number + 1, most recently used first; 0 is empty */
+};
+
+struct pmu_model {
+	struct pmu_model_hot hot; /* first: pmu_model.h reaches it by a cast */
+	struct pmu_model_caps caps;
+	struct pmu_model_ops ops;
+	void *opaque;
+
+	struct pmu_counter counters[NR_COUNTERS];
+	uint64_t evtsel[PMU_MODEL_MAX_GP];
+	uint64_t fixed_ctr_ctrl, global_ctrl, global_status, debugctl, misc_enable;
+	uint64_t offcore_rsp[2], pebs_latency_frontend[2], lbr_select, lbr_tos;
+	uint64_t lbr_from[NR_LBRS], lbr_to[NR_LBRS], lbr_info[NR_LBRS];
+	uint32_t lvtpc;
+	bool apic_enabled;
+
+	/* pmu_count.c */
+	uint64_t granted[NR_CLASSES]; /* hot.budget as last folded: the difference retired since */
+	bool no_shortcuts;
+	bool halted;
+	bool watches_clock;           /* somebody counts reference cycles */
+	bool watches_all;             /* somebody must see every instruction, also those without his events */
+	uint64_t clock;               /* the time-stamp counter when last looked at */
+	uint64_t cycles;              /* stands in for a missing time-stamp counter */
+	uint64_t signals[NR_SIGNALS]; /* of the instruction being executed */
+	uint64_t delivered, dropped;
+
+	/* pmu_events.c */
+	struct pmu_predictor predictor;
+	struct pmu_cache cache;
+};
+_Static_assert(offsetof(struct pmu_model, hot) == 0, "the inline calls in pmu_model.h cast to it");
+
+/* GLOBAL_STATUS and GLOBAL_CTRL bit number of counter index `i`, 0..NR_COUNTERS - 1. */
+static inline unsigned pmu_status_bit(unsigned i)
+{
+	return i < PMU_MODEL_MAX_GP ? i : 32 + i - PMU_MODEL_MAX_GP;
+}
+
+static inline uint64_t pmu_counter_mask(const struct pmu_model *model)
+{
+	return BITS(model->caps.width - 1, 0);
+}
+
+/* pmu_events.c */
+enum pmu_signal pmu_event_signal(unsigned event, unsigned umask);
+enum pmu_signal pmu_fixed_signal(unsigned fixed);
+/* What every instruction adds to a signal; 0 for those an instruction may or may not cause. */
+unsigned pmu_signal_rate(enum pmu_signal signal);
+
+/* pmu_count.c: call fold before reading or writing a counter, configure after any change to what counts or to a value. */
+void pmu_fold(struct pmu_model *model);
+void pmu_configure(struct pmu_model *model);
+
+/* pmu_model.c: a performance-monitoring interrupt was signalled. */
+void pmu_raise_pmi(struct pmu_model *model);
+
+#endif
