@@ -1,0 +1,24 @@
+# Host unit tests: each tests/unit/test_*.c is one program, linked with the sources it tests, named here.
+UNIT_test_config	:= hv/config.c hv/sentence.c
+UNIT_test_paging	:= arch/x86/paging.c
+UNIT_test_requirements	:= arch/x86/requirements.c hv/sentence.c
+UNIT_test_pmu_model	:= $(wildcard tests/machine/pmu_*.c)
+UNIT_test_pmu_count	:= $(wildcard tests/machine/pmu_*.c)
+
+UNIT_BUILD	:= $(BUILD)/tests/unit
+UNIT_TESTS	:= $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+UNIT_PROGRAMS	:= $(addprefix $(UNIT_BUILD)/,$(UNIT_TESTS))
+UNIT_HEADERS	:= $(wildcard arch/x86/*.h hv/*.h guest-api/*.h boot/*.h tests/machine/*.h tests/unit/*.h)
+UNIT_CFLAGS	:= -std=gnu11 -O1 -g $(WARN) -I. -fsanitize=address,undefined -fno-sanitize-recover=all
+
+.PHONY: unit
+unit: $(UNIT_PROGRAMS)
+	tests/run-unit $^
+
+$(UNIT_BUILD):
+	mkdir -p $@
+
+# One source at a time would know its headers exactly; all headers are few enough.
+.SECONDEXPANSION:
+$(UNIT_PROGRAMS): $(UNIT_BUILD)/%: tests/unit/%.c $$(UNIT_$$*) $(UNIT_HEADERS) | $(UNIT_BUILD)
+	$(CC) $(UNIT_CFLAGS) $(filter %.c,$^) -lcmocka -o $@
