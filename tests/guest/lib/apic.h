@@ -1,0 +1,40 @@
+/*
+ * The local APIC, in xAPIC or x2APIC mode.
+ */
+#ifndef GUEST_APIC_H
+#define GUEST_APIC_H
+
+#include <stdint.h>
+
+/* Register offsets in the xAPIC page. SDM Vol. 3A, "Local APIC Register Address Map". */
+#define APIC_ID          0x020
+#define APIC_EOI         0x0b0
+#define APIC_SVR         0x0f0
+#define SVR_ENABLE       0x100
+#define APIC_ISR         0x100
+#define APIC_ICR_LOW     0x300
+#define APIC_ICR_HIGH    0x310
+#define ICR_SELF         0x40000
+#define ICR_NMI          0x400
+#define ICR_PENDING      0x1000
+#define APIC_LVT_TIMER   0x320
+#define APIC_LVT_THERMAL 0x330
+#define APIC_LVTPC       0x340
+#define APIC_LVT_LINT0   0x350
+#define APIC_LVT_LINT1   0x360
+#define APIC_LVT_ERROR   0x370
+#define LVT_MASKED       0x10000
+#define LVT_NMI          0x400
+
+/* Enables the APIC with every LVT entry masked. */
+void apic_init(void);
+
+uint32_t apic_read(unsigned offset);
+void apic_write(unsigned offset, uint32_t value);
+void apic_eoi(void);
+/* An NMI to this processor; pending, at the latest, when the APIC says that it was sent. */
+void apic_self_nmi(void);
+/* From xAPIC to x2APIC; there is no way back short of a reset. */
+void apic_enter_x2apic(void);
+
+#endif

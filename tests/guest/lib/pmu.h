@@ -1,0 +1,78 @@
+/*
+ * The PMU as a test sees it. Counters have the numbers of their GLOBAL_STATUS bits: n, or FIXED(m).
+ */
+#ifndef GUEST_PMU_H
+#define GUEST_PMU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cpu.h"
+
+#define MSR_IA32_PMC0                     0x0c1
+#define MSR_IA32_PERFEVTSEL0              0x186
+#define PERFEVTSEL_USR                    BIT(16)
+#define PERFEVTSEL_OS                     BIT(17)
+#define PERFEVTSEL_EDGE                   BIT(18)
+#define PERFEVTSEL_INT                    BIT(20)
+#define PERFEVTSEL_ANY                    BIT(21)
+#define PERFEVTSEL_EN                     BIT(22)
+#define PERFEVTSEL_INV                    BIT(23)
+#define PERFEVTSEL_CMASK(n)               ((uint64_t)(n) << 24)
+#define MSR_IA32_DEBUGCTL                 0x1d9
+#define DEBUGCTL_FREEZE_PERFMON_ON_PMI    BIT(12)
+#define MSR_IA32_FIXED_CTR0               0x309
+#define MSR_IA32_PERF_CAPABILITIES        0x345
+#define PERF_CAPABILITIES_PEBS            UINT64_C(0xfc0) /* PEBS_TRAP, PEBS_ARCH_REG, PEBS_REC_FMT */
+#define PERF_CAPABILITIES_FW_WRITE        BIT(13)
+#define PERF_CAPABILITIES_PEBS_BASELINE   BIT(14)
+#define PERF_CAPABILITIES_METRICS         BIT(15)
+#define MSR_IA32_FIXED_CTR_CTRL           0x38d
+#define FIXED_OS                          UINT64_C(1)
+#define FIXED_USR                         UINT64_C(2)
+#define FIXED_PMI                         UINT64_C(8)
+#define FIXED_CTR_CTRL(m, bits)           ((bits) << 4 * (m))
+#define MSR_IA32_PERF_GLOBAL_STATUS       0x38e
+#define PERF_GLOBAL_STATUS_CTR_FRZ        BIT(59)
+#define PERF_GLOBAL_STATUS_OVF_BUF        BIT(62)
+#define MSR_IA32_PERF_GLOBAL_CTRL         0x38f
+#define MSR_IA32_PERF_GLOBAL_STATUS_RESET 0x390
+#define MSR_IA32_PERF_GLOBAL_STATUS_SET   0x391
+#define MSR_IA32_PERF_GLOBAL_INUSE        0x392
+#define MSR_IA32_A_PMC0                   0x4c1
+
+/* Architectural events: umask in the high byte. SDM Vol. 3B, "Pre-defined Architectural Performance Events". */
+#define EVENT_INSTRUCTIONS                UINT64_C(0x00c0)
+#define EVENT_BRANCHES                    UINT64_C(0x00c4)
+#define EVENT_CORE_CYCLES                 UINT64_C(0x003c)
+
+#define FIXED(m)                          (32 + (m))
+#define FIXED_INSTRUCTIONS                FIXED(0)
+
+#define RDPMC_FIXED                       0x40000000u
+#define RDPMC_METRICS                     0x20000000u
+
+struct pmu {
+	unsigned version, nr_gp, nr_fixed;
+	unsigned width;        /* bits, of every counter */
+	uint64_t value_mask;   /* the bits of a counter */
+	uint64_t gp_mask;      /* GLOBAL_CTRL bits of the general-purpose counters */
+	uint64_t fixed_mask;   /* and of the fixed ones */
+	uint64_t capabilities; /* IA32_PERF_CAPABILITIES; 0 without PDCM */
+};
+
+/* As CPUID describes it. */
+extern struct pmu pmu;
+
+/* Fills `pmu` and stops everything; a machine without version 4, full-width writes or fixed counter 0 fails the test. */
+void pmu_init(void);
+/* Stops and clears everything that pmu_init() found. */
+void pmu_reset(void);
+
+/* Full width, in both directions. */
+uint64_t pmu_read(unsigned counter);
+void pmu_write(unsigned counter, uint64_t value);
+/* The value from which `events` more overflow the counter. */
+uint64_t pmu_preset(uint64_t events);
+
+#endif

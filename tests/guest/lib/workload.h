@@ -1,0 +1,31 @@
+/*
+ * Code of known length, for ring 3: user_run(work_loop) executes exactly WORK_LOOP_INSTRUCTIONS(work_rounds) instructions
+ * there, INT 80h included.
+ */
+#ifndef GUEST_WORKLOAD_H
+#define GUEST_WORKLOAD_H
+
+#include <stdint.h>
+
+/* How often each workload goes round; at least 1. */
+extern uint64_t work_rounds;
+
+/* Arithmetic, a call and its return. */
+void work_loop(void);
+#define WORK_LOOP_BODY            UINT64_C(6)
+#define WORK_LOOP_INSTRUCTIONS(n) (2 + WORK_LOOP_BODY * (n))
+#define WORK_LOOP_BRANCHES(n)     (1 + 3 * (n))
+
+/* A CPUID in every round: under a hypervisor that one always exits. */
+void work_cpuid(void);
+#define WORK_CPUID_BODY            UINT64_C(4)
+#define WORK_CPUID_INSTRUCTIONS(n) (2 + WORK_CPUID_BODY * (n))
+#define WORK_CPUID_BRANCHES(n)     (1 + (n))
+
+/* RDPMC of counter 0 in every round; CR4.PCE must be set. */
+void work_rdpmc(void);
+#define WORK_RDPMC_BODY            UINT64_C(4)
+#define WORK_RDPMC_INSTRUCTIONS(n) (2 + WORK_RDPMC_BODY * (n))
+#define WORK_RDPMC_BRANCHES(n)     (1 + (n))
+
+#endif
