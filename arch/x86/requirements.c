@@ -1,35 +1,18 @@
 #include "requirements.h"
+#include "cpuid.h"
+#include "msr.h"
 
-#include "hv/bits.h"
+#include "guest-api/pmuvisor.h"
 #include "hv/sentence.h"
 
-#define CPUID_PMU                    0x0a
-#define CPUID_HYPERVISOR             0x40000000
-#define CPUID_EXTENDED               0x80000001
+/* Beside those of cpuid.h, which are the ones the guest sees changed. */
+#define CPUID_EXTENDED        0x80000001
+#define CPUID_1_EDX_APIC      BIT(9)
+#define CPUID_1_EDX_MTRR      BIT(12)
+#define CPUID_1_EDX_PAT       BIT(16)
+#define CPUID_EXTENDED_EDX_NX BIT(20)
 
-#define CPUID_1_ECX_VMX              BIT(5)
-#define CPUID_1_ECX_PDCM             BIT(15)
-#define CPUID_1_ECX_HYPERVISOR       BIT(31)
-#define CPUID_1_EDX_APIC             BIT(9)
-#define CPUID_1_EDX_MTRR             BIT(12)
-#define CPUID_1_EDX_PAT              BIT(16)
-#define CPUID_EXTENDED_EDX_NX        BIT(20)
-
-#define MSR_IA32_APIC_BASE           0x01b
-#define MSR_IA32_FEATURE_CONTROL     0x03a
-#define MSR_IA32_PERF_CAPABILITIES   0x345
-#define MSR_IA32_VMX_BASIC           0x480
-#define MSR_IA32_VMX_PINBASED_CTLS   0x481 /* to ENTRY: four, and their TRUE twins 12 above */
-#define MSR_IA32_VMX_PROCBASED_CTLS  0x482
-#define MSR_IA32_VMX_EXIT_CTLS       0x483
-#define MSR_IA32_VMX_ENTRY_CTLS      0x484
-#define MSR_IA32_VMX_MISC            0x485
-#define MSR_IA32_VMX_PROCBASED_CTLS2 0x48b
-#define MSR_IA32_VMX_EPT_VPID_CAP    0x48c
-#define VMX_BASIC_TRUE_CTLS          BIT(55)
-#define VMX_TRUE_DISTANCE            12
-
-#define PMU_VERSION_MIN              4 /* the first with IA32_PERF_GLOBAL_STATUS_SET and _INUSE */
+#define PMU_VERSION_MIN       4 /* the first with IA32_PERF_GLOBAL_STATUS_SET and _INUSE */
 
 /* Where a required bit stands. */
 enum place { CPUID_1_ECX, CPUID_1_EDX, CPUID_EXTENDED_EDX, MSR_BIT, MSR_CONTROL };
@@ -48,9 +31,9 @@ static const struct requirement before_vmx[] = {
 	{ CPUID_1_EDX, 0, CPUID_1_EDX_MTRR, "memory type range registers (MTRRs)" },
 	{ CPUID_1_EDX, 0, CPUID_1_EDX_PAT, "page attribute table (PAT)" },
 	{ CPUID_EXTENDED_EDX, 0, CPUID_EXTENDED_EDX_NX, "no-execute pages, or the firmware has switched them off" },
-	{ MSR_BIT, MSR_IA32_APIC_BASE, BIT(11), "local APIC that is switched on" },
+	{ MSR_BIT, MSR_IA32_APIC_BASE, APIC_BASE_ENABLE, "local APIC that is switched on" },
 	{ CPUID_1_ECX, 0, CPUID_1_ECX_PDCM, "IA32_PERF_CAPABILITIES register" },
-	{ MSR_BIT, MSR_IA32_PERF_CAPABILITIES, BIT(13), "full-width writes to performance counters" },
+	{ MSR_BIT, MSR_IA32_PERF_CAPABILITIES, PERF_CAP_FW_WRITE, "full-width writes to performance counters" },
 };
 
 /* Bit numbers: SDM Vol. 3C, "VM-Execution Control Fields" and its neighbours for exit and entry; Vol. 3D, App. A. */
@@ -83,8 +66,8 @@ static uint64_t allowed_ones(const struct cpu_registers *cpu, uint32_t msr)
 {
 	bool has_twin = msr >= MSR_IA32_VMX_PINBASED_CTLS && msr <= MSR_IA32_VMX_ENTRY_CTLS;
 
-	if (has_twin && (cpu->rdmsr(MSR_IA32_VMX_BASIC) & VMX_BASIC_TRUE_CTLS))
-		msr += VMX_TRUE_DISTANCE;
+	if (has_twin && (cpu->rdmsr(MSR_IA32_VMX_BASIC) & VMX_BASIC_TRUE_CONTROLS))
+		msr += MSR_IA32_VMX_TRUE_PINBASED_CTLS - MSR_IA32_VMX_PINBASED_CTLS;
 	return cpu->rdmsr(msr) >> 32;
 }
 
@@ -124,12 +107,12 @@ static bool vmx_locked_off(const struct cpu_registers *cpu)
 {
 	uint64_t control = cpu->rdmsr(MSR_IA32_FEATURE_CONTROL);
 
-	return (control & FEATURE_CONTROL_LOCKED) && !(control & FEATURE_CONTROL_VMXON);
+	return (control & FEATURE_CONTROL_LOCK) && !(control & FEATURE_CONTROL_VMX);
 }
 
 static unsigned pmu_version(const struct cpu_registers *cpu)
 {
-	return cpu->cpuid(0, 0).eax < CPUID_PMU ? 0 : cpu->cpuid(CPUID_PMU, 0).eax & 0xff;
+	return cpu->cpuid(0, 0).eax < CPUID_PMU ? 0 : cpu->cpuid(CPUID_PMU, 0).eax & CPUID_PMU_EAX_VERSION;
 }
 
 bool requirements_met(const struct cpu_registers *cpu, char error[static CONFIG_ERROR_MAX])
@@ -158,21 +141,21 @@ bool pmuvisor_is_running(const struct cpu_registers *cpu)
 	if (!(cpu->cpuid(1, 0).ecx & CPUID_1_ECX_HYPERVISOR))
 		return false;
 
-	struct cpuid leaf = cpu->cpuid(CPUID_HYPERVISOR, 0);
+	struct cpuid leaf = cpu->cpuid(PMUVISOR_CPUID_LEAF, 0);
 
-	return leaf.ebx == 0x76756d70 && leaf.ecx == 0x726f7369 && !leaf.edx; /* "pmuvisor" */
+	return leaf.ebx == PMUVISOR_CPUID_EBX && leaf.ecx == PMUVISOR_CPUID_ECX && leaf.edx == PMUVISOR_CPUID_EDX;
 }
 
 unsigned pmu_general_counters(const struct cpu_registers *cpu)
 {
-	return cpu->cpuid(CPUID_PMU, 0).eax >> 8 & 0xff;
+	return (unsigned)FIELD_GET(CPUID_PMU_EAX_COUNTERS, cpu->cpuid(CPUID_PMU, 0).eax);
 }
 
 /* SDM Vol. 3B, "Architectural Performance Monitoring Version 5": in the bitmap, or below the number. */
 uint32_t pmu_fixed_counters(const struct cpu_registers *cpu)
 {
 	struct cpuid leaf = cpu->cpuid(CPUID_PMU, 0);
-	uint32_t below = (UINT32_C(1) << (leaf.edx & 0x1f)) - 1;
+	uint32_t below = (UINT32_C(1) << (leaf.edx & CPUID_PMU_EDX_FIXED)) - 1;
 
 	return (pmu_version(cpu) >= 5 ? leaf.ecx : 0) | below;
 }

@@ -7,9 +7,6 @@
 
 #include "hv/config.h"
 
-#define FEATURE_CONTROL_LOCKED (UINT64_C(1) << 0)
-#define FEATURE_CONTROL_VMXON  (UINT64_C(1) << 2) /* outside SMX */
-
 struct cpuid {
 	uint32_t eax, ebx, ecx, edx;
 };

@@ -1,0 +1,69 @@
+; int64_t boot_enter(struct handoff *handoff)
+;
+; Leaves the firmware's world for the resident's, and is where both ways out of it arrive: as the guest, when the
+; resident has put itself underneath, or in root mode as before, when it refused. The code and the handoff lie at the
+; same address in both sets of page tables.
+;
+; in:	rdi = handoff
+; out:	rax = 0 as the guest, handoff->result in root mode
+
+%include "handoff.inc"
+
+bits 64
+default rel
+
+section .text align=4096
+
+global boot_enter:function
+global boot_enter_page
+boot_enter_page:
+boot_enter:
+	push	rbx
+	push	rbp
+	push	r12
+	push	r13
+	push	r14
+	push	r15
+	pushfq
+	; From here to the resident's own IDT an interrupt would find no handler.
+	cli
+	mov	rax, cr3
+	mov	[rdi + HANDOFF_FW_CR3], rax
+	mov	[rdi + HANDOFF_FW_RSP], rsp
+	lea	rax, [.as_guest]
+	mov	[rdi + HANDOFF_FW_RIP], rax
+	pushfq
+	pop	qword [rdi + HANDOFF_FW_RFLAGS]
+	lea	rax, [.refused]
+	mov	[rdi + HANDOFF_LEAVE], rax
+
+	mov	rax, [rdi + HANDOFF_CR3]
+	mov	cr3, rax
+	mov	rsp, [rdi + HANDOFF_STACK_TOP]
+	xor	ebp, ebp	; no caller for a backtrace to follow
+	call	[rdi + HANDOFF_ENTRY]
+	ud2
+
+.refused:
+	mov	rax, [rdi + HANDOFF_FW_CR3]
+	mov	cr3, rax
+	mov	rsp, [rdi + HANDOFF_FW_RSP]
+	mov	rax, [rdi + HANDOFF_RESULT]
+	jmp	.return
+.as_guest:
+	xor	eax, eax
+.return:
+	popfq
+	pop	r15
+	pop	r14
+	pop	r13
+	pop	r12
+	pop	rbp
+	pop	rbx
+	ret
+
+%if $ - boot_enter_page > 4096
+%error "the trampoline must fit into the page that is mapped for it"
+%endif
+
+section .note.GNU-stack noalloc noexec nowrite progbits

@@ -1,0 +1,87 @@
+/*
+ * The loader: an EFI application that puts the resident image under the running machine, then starts the guest's image.
+ * Functions that can fail return a status and leave one sentence in loader.error; main.c prints it.
+ */
+#ifndef BOOT_LOADER_H
+#define BOOT_LOADER_H
+
+#include <elf.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <efi.h>
+#include <efilib.h>
+
+#include "arch/x86/paging.h"
+#include "hv/boot_info.h"
+
+/* The resident image as it lies in the loader, and where it goes. */
+struct resident {
+	const uint8_t *file;
+	const Elf64_Phdr *segments;
+	unsigned nr_segments;
+	const struct image_header *header; /* the first bytes of the first segment */
+	uint64_t size;                     /* bytes from HV_BASE, page aligned */
+};
+
+/* The block of reserved memory, laid out as hv/boot_info.h says. Offsets and sizes in bytes, page aligned. */
+struct region {
+	EFI_PHYSICAL_ADDRESS pa; /* 0: none */
+	uint64_t size;
+	uint64_t boot_info, cpu_areas, ept_pool, page_tables;
+	unsigned ept_pages;
+};
+
+struct loader {
+	EFI_HANDLE image;
+	EFI_LOADED_IMAGE *loaded;
+	struct hv_config config;
+	struct resident resident;
+	struct region region;
+	struct paging paging;
+	struct handoff *handoff;
+	EFI_DEVICE_PATH *guest_path;
+	EFI_HANDLE guest; /* loaded, not started */
+	CHAR16 *guest_name;
+	char error[CONFIG_ERROR_MAX];
+};
+
+EFI_STATUS __attribute__((format(printf, 3, 4)))
+fail(struct loader *loader, EFI_STATUS status, const char *format, ...);
+
+/* file.c. `path` counts from the root of the volume on `device`. */
+EFI_STATUS file_read(EFI_HANDLE device, const CHAR16 *path, char **text, UINTN *length); /* free with FreePool() */
+bool file_exists(EFI_HANDLE device, const CHAR16 *path);
+
+/* conf.c: fills loader->config from pmuvisor.conf and the command line. */
+EFI_STATUS read_configuration(struct loader *loader);
+
+/* guest.c. find: is there a guest image? load: into memory, ready to start. start: returns when the guest's image does. */
+EFI_STATUS guest_find(struct loader *loader);
+EFI_STATUS guest_load(struct loader *loader);
+EFI_STATUS guest_start(struct loader *loader);
+
+/* checks.c: can pmuvisor, configured like this, run on this machine? */
+EFI_STATUS check_machine(struct loader *loader);
+
+/* processor.c */
+extern const struct cpu_registers processor;
+uint64_t read_cr4(void);
+uint64_t vmcall(uint64_t magic, uint64_t operation);
+
+/* resident.c */
+EFI_STATUS resident_open(struct loader *loader);
+void resident_copy(const struct resident *resident, uint8_t *to);
+bool resident_map(const struct resident *resident, struct paging *paging, uint64_t pa);
+
+/* memory.c: reserves and fills the region; gives it back. */
+EFI_STATUS memory_prepare(struct loader *loader);
+void memory_release(struct loader *loader);
+
+/* start.c: goes under this processor. On success the caller has become the guest. */
+EFI_STATUS resident_start(struct loader *loader);
+
+/* enter.asm: returns handoff->result in the guest, or in root mode as before when the resident refused. */
+int64_t boot_enter(struct handoff *handoff);
+extern const uint8_t boot_enter_page[]; /* the page that holds it */
+
+#endif

@@ -1,0 +1,162 @@
+#include "loader.h"
+
+#include "arch/x86/cpuid.h"
+#include "arch/x86/ept.h"
+#include "arch/x86/msr.h"
+#include "arch/x86/reg.h"
+#include "arch/x86/requirements.h"
+
+#define NR_CPUS         1
+#define NR_RANGES       4 /* mapped apart from each other: region, APIC, trampoline, handoff */
+#define GUARD_PAGES_MAX 64
+
+/* The page that changes hands. In the loader's own image it shares a PML4 entry with the trampoline's code. */
+static _Alignas(4096) union {
+	struct handoff handoff;
+	uint8_t page[PAGE_SIZE];
+} handoff_page;
+
+static uint64_t whole_pages(uint64_t size)
+{
+	return (size + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+}
+
+/* Lays one part behind the last. Returns where it starts. */
+static uint64_t append(struct region *region, uint64_t size)
+{
+	uint64_t start = region->size;
+
+	region->size += whole_pages(size);
+	return start;
+}
+
+static void lay_out(struct region *region, const struct resident *resident)
+{
+	unsigned physical_bits = processor.cpuid(CPUID_ADDRESS_SIZES, 0).eax & 0xff;
+	unsigned variable_mtrrs = (unsigned)FIELD_GET(MTRRCAP_VARIABLE, reg_rdmsr(MSR_IA32_MTRRCAP));
+
+	*region = (struct region){ .size = resident->size };
+	region->ept_pages = ept_pool_pages(physical_bits, variable_mtrrs);
+	region->boot_info = append(region, sizeof(struct boot_info));
+	region->cpu_areas = append(region, NR_CPUS * resident->header->cpu_area_size);
+	region->ept_pool = append(region, region->ept_pages * PAGE_SIZE);
+	/* The tables map themselves too, which is one table more at most: counted as a range. */
+	region->page_tables = append(region, paging_pool_pages(region->size / PAGE_SIZE, NR_RANGES + 1) * PAGE_SIZE);
+}
+
+static EFI_STATUS reserve(struct loader *loader)
+{
+	struct region *region = &loader->region;
+	EFI_STATUS status = uefi_call_wrapper(BS->AllocatePages, 4, AllocateAnyPages, EfiReservedMemoryType,
+					      region->size / PAGE_SIZE, &region->pa);
+
+	if (EFI_ERROR(status))
+		region->pa = 0;
+	return status;
+}
+
+void memory_release(struct loader *loader)
+{
+	if (loader->region.pa)
+		uefi_call_wrapper(BS->FreePages, 2, loader->region.pa, loader->region.size / PAGE_SIZE);
+}
+
+static bool map_part(struct loader *loader, uint64_t start, uint64_t end, unsigned flags)
+{
+	return paging_map(&loader->paging, HV_BASE + start, loader->region.pa + start, end - start, flags);
+}
+
+/* Guard pages stay holes: a stack that grows into one faults instead of eating its neighbour. */
+static bool map_cpu_areas(struct loader *loader)
+{
+	const struct image_header *header = loader->resident.header;
+	bool ok = true;
+
+	for (uint64_t page = 0; page < NR_CPUS * header->cpu_area_size / PAGE_SIZE && ok; page++) {
+		uint64_t in_area = page % (header->cpu_area_size / PAGE_SIZE);
+		uint64_t start = loader->region.cpu_areas + page * PAGE_SIZE;
+
+		if (in_area >= GUARD_PAGES_MAX || !(header->guard_pages & BIT(in_area)))
+			ok = map_part(loader, start, start + PAGE_SIZE, PAGING_WRITABLE);
+	}
+	return ok;
+}
+
+/* The way in and out: these pages have the same address on both sides. */
+static bool map_trampoline(struct loader *loader)
+{
+	uint64_t code = (uint64_t)boot_enter_page, handoff = (uint64_t)&handoff_page;
+
+	return paging_map(&loader->paging, code, code, PAGE_SIZE, PAGING_EXECUTABLE) &&
+	       paging_map(&loader->paging, handoff, handoff, PAGE_SIZE, PAGING_WRITABLE);
+}
+
+static bool build_page_tables(struct loader *loader)
+{
+	const struct region *region = &loader->region;
+	uint64_t pool = region->pa + region->page_tables;
+
+	paging_init(&loader->paging, (void *)pool, pool, (region->size - region->page_tables) / PAGE_SIZE);
+	return resident_map(&loader->resident, &loader->paging, region->pa) &&
+	       map_part(loader, region->boot_info, region->cpu_areas, PAGING_READ_ONLY) && map_cpu_areas(loader) &&
+	       map_part(loader, region->ept_pool, region->size, PAGING_WRITABLE) &&
+	       paging_map(&loader->paging, HV_APIC_VA, reg_rdmsr(MSR_IA32_APIC_BASE) & APIC_BASE_ADDRESS, PAGE_SIZE,
+			  PAGING_WRITABLE | PAGING_UNCACHED) &&
+	       map_trampoline(loader);
+}
+
+/* The entry of `va` at `level`, as the resident will address it. */
+static uint64_t entry_in_region(const struct loader *loader, uint64_t va, unsigned level)
+{
+	return HV_BASE + (paging_entry(&loader->paging, va, level) - loader->region.pa);
+}
+
+static void fill_boot_info(const struct loader *loader)
+{
+	const struct region *region = &loader->region;
+	struct boot_info *info = (struct boot_info *)(region->pa + region->boot_info);
+
+	*info = (struct boot_info){
+		.magic = HV_IMAGE_MAGIC,
+		.region_pa = region->pa,
+		.region_size = region->size,
+		.cpu_areas = HV_BASE + region->cpu_areas,
+		.ept_pool = HV_BASE + region->ept_pool,
+		.ept_pages = region->ept_pages,
+		.nr_cpus = NR_CPUS,
+		.apic_pte = entry_in_region(loader, HV_APIC_VA, 1),
+		.trampoline_pml4e = entry_in_region(loader, (uint64_t)boot_enter_page, PAGING_LEVELS),
+		.config = loader->config,
+	};
+}
+
+static void fill_handoff(struct loader *loader)
+{
+	const struct image_header *header = loader->resident.header;
+
+	loader->handoff = &handoff_page.handoff;
+	*loader->handoff = (struct handoff){
+		.cr3 = loader->paging.pool_pa,
+		.entry = header->entry,
+		.stack_top = HV_BASE + loader->region.cpu_areas + header->stack_top,
+		.boot_info = HV_BASE + loader->region.boot_info,
+	};
+}
+
+EFI_STATUS memory_prepare(struct loader *loader)
+{
+	EFI_STATUS status;
+
+	lay_out(&loader->region, &loader->resident);
+	status = reserve(loader);
+	if (EFI_ERROR(status))
+		return fail(loader, status, "the firmware has no %u KiB of memory to spare.",
+			    (unsigned)(loader->region.size / 1024));
+	ZeroMem((void *)loader->region.pa, loader->region.size);
+	resident_copy(&loader->resident, (uint8_t *)loader->region.pa);
+	if (!build_page_tables(loader))
+		return fail(loader, EFI_LOAD_ERROR, "the resident image can't be mapped.");
+	fill_boot_info(loader);
+	fill_handoff(loader);
+	return EFI_SUCCESS;
+}
