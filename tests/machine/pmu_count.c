@@ -54,10 +54,10 @@ static uint64_t qualify(struct pmu_counter *counter, enum pmu_class class, uint6
 		events = 0;
 	else if (counter->cmask)
 		events = reached != counter->invert;
+	if (!counter->edge)
+		return events;
 	counter->condition = events != 0;
-	if (counter->edge)
-		return counter->condition && !before;
-	return events;
+	return counter->condition && !before;
 }
 
 /*
@@ -211,10 +211,9 @@ static void configure_hooks(struct pmu_model *model)
 		struct pmu_counter *counter = &model->counters[i];
 		enum pmu_signal signal = counter->signal;
 
-		if (!counter_is_on(counter)) {
-			counter->condition = false;
+		counter->condition &= counter_is_on(counter) && counter->edge;
+		if (!counter_is_on(counter))
 			continue;
-		}
 		model->hot.branches |= signal >= SIGNAL_BRANCHES;
 		model->hot.accesses |= signal == SIGNAL_LLC_REFERENCES || signal == SIGNAL_LLC_MISSES;
 		model->watches_all |= counter_needs_all(counter);

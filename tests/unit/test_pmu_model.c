@@ -207,8 +207,6 @@ static void global_status_is_read_only(void **state)
 	wr_faults(machine, MSR_IA32_PERF_GLOBAL_STATUS, 1);
 }
 
-#define STATUS_BITS (BITS(7, 0) | BITS(35, 32) | BIT(58) | BIT(59) | BIT(61) | BIT(62))
-
 static void status_reset_and_set_reserved_bits_fault(void **state)
 {
 	writable_bits(*state, MSR_IA32_PERF_GLOBAL_STATUS_RESET, STATUS_BITS | BIT(63));
