@@ -197,22 +197,39 @@ static void clflush_makes_a_miss(void **state)
 	expect_llc(machine, 10, 10);
 }
 
-/* Nine sectors of one set of eight ways, round and round: the first cache keeps none of their lines apart. */
+/* Sectors of one set of eight ways, all of whose lines share one place in the first cache. */
+#define SAME_SET(i) ((uint64_t)(i) << 17)
+
 static void llc_replaces_the_least_recently_used(void **state)
 {
 	struct machine *machine = *state;
-	uint64_t stride = UINT64_C(1) << 17;
 
 	start_llc(machine);
 	for (unsigned i = 0; i < 8; i++)
-		load(machine, i * stride, 1);
-	load(machine, 0, 1);
-	expect_llc(machine, 9, 8);
-	load(machine, 8 * stride, 1); /* puts 1 out, not 0 */
-	load(machine, 0, 1);
-	expect_llc(machine, 11, 9);
-	load(machine, stride, 1);
-	expect_llc(machine, 12, 10);
+		load(machine, SAME_SET(i), 1);
+	load(machine, SAME_SET(1), 1);
+	load(machine, SAME_SET(0), 1);
+	expect_llc(machine, 10, 8);
+	load(machine, SAME_SET(8), 1); /* puts 2 out */
+	load(machine, SAME_SET(1), 1);
+	load(machine, SAME_SET(0), 1);
+	expect_llc(machine, 13, 9);
+	load(machine, SAME_SET(2), 1);
+	expect_llc(machine, 14, 10);
+}
+
+static void clflush_in_a_full_set(void **state)
+{
+	struct machine *machine = *state;
+
+	start_llc(machine);
+	for (unsigned i = 0; i < 8; i++)
+		load(machine, SAME_SET(i), 1);
+	pmu_model_clflush(machine->model, SAME_SET(1));
+	pmu_model_clflush(machine->model, SAME_SET(0));
+	load(machine, SAME_SET(0), 1);
+	load(machine, SAME_SET(7), 1);
+	expect_llc(machine, 10, 9);
 }
 
 static void reference_cycles_follow_the_tsc(void **state)
@@ -651,6 +668,7 @@ int main(void)
 		MODEL_TEST(returns_are_predicted_by_their_calls),
 		MODEL_TEST(cache_hits_and_misses),
 		MODEL_TEST(clflush_makes_a_miss),
+		MODEL_TEST(clflush_in_a_full_set),
 		MODEL_TEST(llc_replaces_the_least_recently_used),
 		MODEL_TEST(reference_cycles_follow_the_tsc),
 		MODEL_TEST(reference_cycles_start_when_enabled),

@@ -531,7 +531,7 @@ static void vm_transitions_load_and_save(void **state)
 	assert_int_equal(rd(machine, MSR_IA32_DEBUGCTL), 0);
 }
 
-/* GLOBAL_CTRL changes with the transition: neither VMRESUME nor the exiting instruction is the guest's. */
+/* GLOBAL_CTRL changes with the transition: neither VMRESUME nor the exiting instruction is the guest's, nor the host's. */
 static void guest_counter_counts_the_guest_only(void **state)
 {
 	struct machine *machine = *state;
@@ -549,6 +549,7 @@ static void guest_counter_counts_the_guest_only(void **state)
 	}
 	retire(machine, 0, 20);
 	assert_int_equal(pmc(machine, 0), 21);
+	assert_int_equal(pmc(machine, 1), 0);
 }
 
 int main(void)
