@@ -29,6 +29,6 @@ $(GUEST_BUILD)/%.efi: $(GUEST_BUILD)/%.so
 	objcopy -j .text -j .sdata -j .data -j .dynamic -j .dynsym -j .rel -j .rela -j .rel.* -j .rela.* -j .reloc \
 		--target efi-app-x86_64 $< $@
 
-.SECONDARY: $(GUEST_EFI:.efi=.so) $(GUEST_EFI:.efi=.c.o)
+.SECONDARY: $(GUEST_EFI:.efi=.so) $(GUEST_EFI:.efi=.c.o) $(GUEST_LIB)
 
 -include $(wildcard $(GUEST_BUILD)/*.d)

@@ -1,0 +1,92 @@
+#include "sampler.h"
+#include "apic.h"
+#include "pmu.h"
+#include "trap.h"
+
+struct sampler sampler;
+
+/* What has been counted past the overflow belongs to the next period. */
+static void reload(unsigned counter)
+{
+	pmu_write(counter, (pmu_read(counter) - sampler.period[counter]) & pmu.value_mask);
+}
+
+static void acknowledge(uint64_t status)
+{
+	wrmsr(MSR_IA32_PERF_GLOBAL_STATUS_RESET, status);
+	for (unsigned counter = 0; counter < SAMPLER_MAX; counter++) {
+		if (!(status & BIT(counter)))
+			continue;
+		if (sampler.period[counter]) {
+			sampler.samples[counter]++;
+			reload(counter);
+		} else {
+			sampler.strangers++;
+		}
+	}
+}
+
+static void on_pmi(struct trap_frame *frame)
+{
+	uint64_t status;
+
+	wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, 0);
+	status = rdmsr(MSR_IA32_PERF_GLOBAL_STATUS);
+	if (status)
+		sampler.pmis++;
+	else
+		sampler.duplicates++;
+	for (; status; status = rdmsr(MSR_IA32_PERF_GLOBAL_STATUS))
+		acknowledge(status);
+	wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, sampler.counters);
+	apic_write(APIC_LVTPC, sampler.lvtpc);
+	if (frame->vector != VECTOR_NMI)
+		apic_eoi();
+}
+
+void sampler_init(unsigned vector)
+{
+	pmu_reset();
+	sampler = (struct sampler){ .lvtpc = vector == VECTOR_NMI ? LVT_NMI : vector };
+	trap_handle(vector, on_pmi);
+	apic_write(APIC_LVTPC, sampler.lvtpc);
+}
+
+void sampler_add(unsigned counter, uint64_t event, uint64_t rings, uint64_t period)
+{
+	uint64_t fixed = (rings & PERFEVTSEL_USR ? FIXED_USR : 0) | (rings & PERFEVTSEL_OS ? FIXED_OS : 0) |
+			 (period ? FIXED_PMI : 0);
+
+	sampler.counters |= BIT(counter);
+	sampler.period[counter] = period;
+	pmu_write(counter, pmu_preset(period));
+	if (counter >= FIXED(0))
+		wrmsr(MSR_IA32_FIXED_CTR_CTRL,
+		      rdmsr(MSR_IA32_FIXED_CTR_CTRL) | FIXED_CTR_CTRL(counter - FIXED(0), fixed));
+	else
+		wrmsr(MSR_IA32_PERFEVTSEL0 + counter, event | rings | PERFEVTSEL_EN | (period ? PERFEVTSEL_INT : 0));
+}
+
+void sampler_enable(void)
+{
+	wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, sampler.counters);
+}
+
+void sampler_disable(void)
+{
+	wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, 0);
+}
+
+void sampler_run(void (*work)(void))
+{
+	sampler_enable();
+	user_run(work);
+	sampler_disable();
+}
+
+uint64_t sampler_total(unsigned counter)
+{
+	uint64_t period = sampler.period[counter];
+
+	return sampler.samples[counter] * period + ((pmu_read(counter) + period) & pmu.value_mask);
+}

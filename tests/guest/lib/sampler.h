@@ -1,0 +1,35 @@
+/*
+ * Sampling as a profiler does it: counters with periods, and a PMI handler in the order Linux uses (global disable, read
+ * status, acknowledge, reload, global enable, unmask LVTPC).
+ */
+#ifndef GUEST_SAMPLER_H
+#define GUEST_SAMPLER_H
+
+#include <stdint.h>
+
+#define SAMPLER_MAX 64
+
+/* Counters have the numbers of their GLOBAL_STATUS bits. */
+struct sampler {
+	uint64_t counters;             /* GLOBAL_CTRL while sampling */
+	uint64_t period[SAMPLER_MAX];  /* 0: counts without sampling */
+	uint64_t samples[SAMPLER_MAX]; /* overflows handled */
+	uint64_t pmis;                 /* PMIs that found at least one status bit */
+	uint64_t duplicates;           /* and those that found none */
+	uint64_t strangers;            /* status bits of counters that don't sample, added up */
+	uint32_t lvtpc;                /* what the handler writes to LVTPC at its end */
+};
+extern struct sampler sampler;
+
+/* Forgets the last run. LVTPC delivers an NMI, or, with a vector other than VECTOR_NMI, that vector. */
+void sampler_init(unsigned vector);
+/* `rings`: PERFEVTSEL_USR, _OS or both. A fixed counter takes no event. `period` 0: only count. */
+void sampler_add(unsigned counter, uint64_t event, uint64_t rings, uint64_t period);
+/* Runs `work` in ring 3 with the counters on. */
+void sampler_run(void (*work)(void));
+void sampler_enable(void);
+void sampler_disable(void);
+/* Events since sampler_run(), by samples and what the counter holds: independent of skid. */
+uint64_t sampler_total(unsigned counter);
+
+#endif
