@@ -535,11 +535,15 @@ static void vm_transitions_load_and_save(void **state)
 static void guest_counter_counts_the_guest_only(void **state)
 {
 	struct machine *machine = *state;
-	struct pmu_model_vmcs vmcs = { .load_global_ctrl = true,
-				       .guest_global_ctrl = 1,
-				       .load_host_global_ctrl = true };
+	struct pmu_model_vmcs vmcs = {
+		.load_global_ctrl = true,
+		.guest_global_ctrl = 3,
+		.load_host_global_ctrl = true,
+		.host_global_ctrl = 2,
+	};
 
 	wr(machine, MSR_IA32_PERFEVTSEL0, INSTRUCTIONS | ALL);
+	wr(machine, MSR_IA32_PERFEVTSEL0 + 1, BRANCHES | ALL);
 	for (unsigned i = 0; i < 3; i++) {
 		retire(machine, 0, 20);
 		pmu_model_vmentry(machine->model, &vmcs);
