@@ -6,8 +6,8 @@ EFI_LIBRARIES	:= /usr/lib
 EFI_TARGET	:= $(TARGET) -fpic -fvisibility=hidden -fshort-wchar -DGNU_EFI_USE_MS_ABI -isystem $(EFI_HEADERS) \
 		   -isystem $(EFI_HEADERS)/x86_64
 
-BOOT_SOURCES	:= $(filter-out boot/handoff.c,$(wildcard boot/*.c)) arch/x86/paging.c arch/x86/requirements.c arch/x86/ept.c \
-		   hv/config.c hv/sentence.c
+BOOT_SOURCES	:= $(filter-out boot/handoff.c,$(wildcard boot/*.c)) arch/x86/paging.c arch/x86/requirements.c hv/config.c \
+		   hv/sentence.c
 BOOT_OBJECTS	:= $(BOOT_SOURCES:%.c=$(BOOT)/%.o) $(BOOT)/enter.o $(BOOT)/embed.o
 
 all: $(BUILD)/pmuvisor.efi
@@ -39,3 +39,13 @@ $(BUILD)/pmuvisor.efi: $(BOOT)/pmuvisor.so
 	objcopy -j .text -j .sdata -j .data -j .dynamic -j .dynsym -j '.rel*' -j .reloc --target=efi-app-x86_64 $< $@
 
 -include $(BOOT_OBJECTS:.o=.d) $(BOOT)/handoff.inc.d
+
+# What goes on the disk image, SOURCE:TARGET; another file list gives another demonstration.
+IMAGE_FILES	:= $(BUILD)/pmuvisor.efi:/EFI/BOOT/BOOTX64.EFI boot/pmuvisor.conf:/EFI/BOOT/pmuvisor.conf \
+		   $(BUILD)/linux/vmlinuz:/vmlinuz $(BUILD)/linux/initrd.img:/initrd.img
+
+image: $(BUILD)/pmuvisor.img
+.PHONY: image
+
+$(BUILD)/pmuvisor.img: tools/image.sh $(foreach file,$(IMAGE_FILES),$(firstword $(subst :, ,$(file))))
+	tools/image.sh $@ $(IMAGE_FILES)

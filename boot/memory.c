@@ -111,6 +111,14 @@ static uint64_t entry_in_region(const struct loader *loader, uint64_t va, unsign
 	return HV_BASE + (paging_entry(&loader->paging, va, level) - loader->region.pa);
 }
 
+static uint64_t measure_tsc(void)
+{
+	uint64_t start = reg_rdtsc();
+
+	uefi_call_wrapper(BS->Stall, 1, TSC_MEASURE_US);
+	return (reg_rdtsc() - start) * (1000000 / TSC_MEASURE_US);
+}
+
 static void fill_boot_info(const struct loader *loader)
 {
 	const struct region *region = &loader->region;
@@ -126,6 +134,7 @@ static void fill_boot_info(const struct loader *loader)
 		.nr_cpus = NR_CPUS,
 		.apic_pte = entry_in_region(loader, HV_APIC_VA, 1),
 		.trampoline_pml4e = entry_in_region(loader, (uint64_t)boot_enter_page, PAGING_LEVELS),
+		.tsc_hz = measure_tsc(),
 		.config = loader->config,
 	};
 }
