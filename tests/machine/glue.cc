@@ -1,0 +1,238 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define NEED_CPU_REG_SHORTCUTS 1
+#include "bochs.h"
+#include "cpu/cpu.h"
+#include "cpu/apic.h"
+#include "pc_system.h"
+
+extern "C" {
+#include "ports.h"
+}
+
+#define MAX_CPUS      255
+
+/* Where the files go and when to stop: the environment, because bochsrc has no room for lines of ours. */
+#define ENV_DIRECTORY "MACHINE_DIRECTORY"
+#define ENV_DEADLINE  "MACHINE_DEADLINE"
+
+static struct machine_cpu *cpus[MAX_CPUS];
+static unsigned nr_cpus;
+static FILE *stats_file, *console_file;
+
+static FILE *output(const char *name)
+{
+	const char *directory = getenv(ENV_DIRECTORY);
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/%s", directory ? directory : ".", name);
+	FILE *file = fopen(path, "w");
+	if (!file) {
+		perror(path);
+		_exit(MACHINE_EXIT_BROKEN);
+	}
+	return file;
+}
+
+static void print_stats(void)
+{
+	char prefix[16] = "";
+
+	for (unsigned i = 0; i < nr_cpus; i++) {
+		if (nr_cpus > 1)
+			snprintf(prefix, sizeof(prefix), "cpu%u_", i);
+		stats_print(stats_file, prefix, &cpus[i]->stats, cpus[i]->model, bx_pc_system.time_ticks());
+	}
+}
+
+/* The one way out: nothing of Bochs' own shutdown matters to a machine that is thrown away. */
+static void end(int status, const char *why)
+{
+	FILE *verdict = output("verdict.txt");
+
+	if (stats_file) {
+		fprintf(stats_file, "end %d\n", status);
+		print_stats();
+	}
+	fprintf(verdict, "%d %s\n", status, why);
+	fflush(NULL);
+	_exit(status);
+}
+
+/* The UARTs send what they hold before the power goes. In emulated time: a full FIFO at 9600 baud. */
+static void end_by_guest(int status, const char *why)
+{
+	static const unsigned DRAIN_TICKS = 1000000;
+	static bool ending;
+
+	if (ending)
+		return;
+	ending = true;
+	bx_pc_system.tickn(DRAIN_TICKS);
+	end(status, why);
+}
+
+void machine_power_off(void)
+{
+	end_by_guest(0, "ACPI power-off");
+}
+
+void machine_shutdown(void)
+{
+	end(MACHINE_EXIT_SHUTDOWN, "the processor shut down");
+}
+
+/* Bochs reaches its own exit only by giving up. */
+void machine_broken(void)
+{
+	end(MACHINE_EXIT_BROKEN, "the emulator stopped: see log.txt");
+}
+
+static void deadline(void *)
+{
+	end(MACHINE_EXIT_DEADLINE, "deadline");
+}
+
+void machine_start(void)
+{
+	const char *ticks = getenv(ENV_DEADLINE);
+
+	if (stats_file)
+		return;
+	stats_file = output("stats.txt");
+	console_file = output("debug.txt");
+	setlinebuf(console_file);
+	if (ticks)
+		bx_pc_system.register_timer_ticks(NULL, deadline, strtoull(ticks, NULL, 0), false, true, "deadline");
+}
+
+void machine_out(unsigned port, unsigned size, Bit32u value)
+{
+	if (port == MACHINE_PORT_CONSOLE) {
+		putc(value & 0xff, console_file);
+	} else if (port == MACHINE_PORT_MARK) {
+		fprintf(stats_file, "mark %u\n", size == 1 ? value & 0xff : value);
+		print_stats();
+	} else if (port == MACHINE_PORT_EXIT) {
+		end_by_guest(value & 0xff, "the guest powered off");
+	}
+}
+
+static void deliver_pmi(void *opaque, enum pmu_model_delivery mode, unsigned vector)
+{
+	BX_CPU_C *cpu = ((struct machine_cpu *)opaque)->cpu;
+
+	switch (mode) {
+	case PMU_MODEL_FIXED: cpu->lapic->trigger_irq(vector, APIC_EDGE_TRIGGERED); break;
+	case PMU_MODEL_SMI: cpu->deliver_SMI(); break;
+	case PMU_MODEL_NMI: cpu->deliver_NMI(); break;
+	}
+}
+
+/* The time-stamp counter the hardware counts reference cycles with: not the guest's view of it. */
+static uint64_t tsc(void *)
+{
+	return bx_pc_system.time_ticks();
+}
+
+void machine_new_cpu(struct machine_cpu *machine, BX_CPU_C *cpu, unsigned number)
+{
+	static const struct pmu_model_ops ops = { .deliver_pmi = deliver_pmi, .write_memory = NULL, .tsc = tsc };
+
+	memset(machine, 0, sizeof(*machine));
+	machine->cpu = cpu;
+	machine->model = pmu_model_new(&pmu_model_icelake, &ops, machine);
+	if (!machine->model || number >= MAX_CPUS)
+		end(MACHINE_EXIT_BROKEN, "no memory for a processor");
+	cpus[number] = machine;
+	nr_cpus = number + 1;
+}
+
+void machine_reset_cpu(struct machine_cpu *machine, bool hardware)
+{
+	if (hardware)
+		pmu_model_reset(machine->model);
+	machine->unfinished = machine->far = false;
+	machine->woken_from = 0;
+	stats_mode(&machine->stats, STATS_OUTSIDE);
+}
+
+static int result(enum pmu_model_answer answer)
+{
+	return answer == PMU_MODEL_UNKNOWN ? -1 : answer == PMU_MODEL_DONE;
+}
+
+int machine_rdmsr(struct machine_cpu *machine, Bit32u msr, Bit64u *value)
+{
+	uint64_t read = 0;
+	int done = result(pmu_model_rdmsr(machine->model, msr, &read));
+
+	if (done > 0)
+		*value = read;
+	return done;
+}
+
+int machine_wrmsr(struct machine_cpu *machine, Bit32u msr, Bit64u value)
+{
+	return result(pmu_model_wrmsr(machine->model, msr, value));
+}
+
+bool machine_rdpmc(struct machine_cpu *machine, Bit32u ecx, Bit64u *value)
+{
+	uint64_t read = 0;
+	bool done = pmu_model_rdpmc(machine->model, ecx, &read) == PMU_MODEL_DONE;
+
+	*value = read;
+	return done;
+}
+
+void machine_cpuid(struct machine_cpu *machine, Bit32u leaf, Bit32u subleaf, Bit32u *eax, Bit32u *ebx, Bit32u *ecx,
+		   Bit32u *edx)
+{
+	uint32_t regs[4] = { *eax, *ebx, *ecx, *edx };
+
+	pmu_model_cpuid(machine->model, leaf, subleaf, regs);
+	*eax = regs[0];
+	*ebx = regs[1];
+	*ecx = regs[2];
+	*edx = regs[3];
+}
+
+/*
+ * VMLAUNCH and VMRESUME are instructions of root mode: they retire here, under the host's controls and CPL 0, and the
+ * commit that follows in the guest is none. The manual does not say on which side they count.
+ */
+void machine_vmentry(struct machine_cpu *machine, const struct pmu_model_vmcs *vmcs)
+{
+	machine_commit(machine, 0);
+	machine->unfinished = true;
+	stats_vmentry(&machine->stats);
+	pmu_model_vmentry(machine->model, vmcs);
+}
+
+void machine_halted(struct machine_cpu *machine, bool halted)
+{
+	pmu_model_halted(machine->model, halted);
+}
+
+void machine_unwound(struct machine_cpu *machine)
+{
+	pmu_model_abort(machine->model);
+	machine->unfinished = machine->far = false;
+	machine->woken_from = 0;
+}
+
+void machine_commit_unusual(struct machine_cpu *machine, unsigned cpl)
+{
+	if (machine->far)
+		cpl = machine->far_cpl;
+	if (machine->unfinished) {
+		pmu_model_abort(machine->model);
+	} else {
+		machine->stats.retired++;
+		pmu_model_retire(machine->model, cpl);
+	}
+	machine->unfinished = machine->far = false;
+}

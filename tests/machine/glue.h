@@ -1,0 +1,88 @@
+/*
+ * Between Bochs and the plain C of the PMU model and the statistics. Included by Bochs' cpu.h through instrument.h;
+ * every processor object holds one struct machine_cpu.
+ */
+#ifndef MACHINE_GLUE_H
+#define MACHINE_GLUE_H
+
+extern "C" {
+#include "pmu_model.h"
+#include "stats.h"
+}
+
+class BX_CPU_C;
+
+struct machine_cpu {
+	struct stats stats; /* first: stats.retired is written for every instruction */
+	struct pmu_model *model;
+	BX_CPU_C *cpu;
+
+	/* What is committed next is no retirement: a REP instruction that has to go on, or a VM entry, counted before. */
+	bool unfinished;
+	bool far; /* the instruction is a far transfer, executed in CPL far_cpl */
+	unsigned far_cpl;
+	unsigned woken_from; /* the activity state an event ended, until the event is delivered; 0: none */
+};
+
+/* Life of the machine. None of the three ends returns. */
+void machine_new_cpu(struct machine_cpu *machine, BX_CPU_C *cpu, unsigned number);
+void machine_start(void);
+void machine_reset_cpu(struct machine_cpu *machine, bool hardware);
+void machine_power_off(void);
+void machine_shutdown(void);
+void machine_broken(void);
+void machine_out(unsigned port, unsigned size, Bit32u value);
+
+/* -1: not a PMU register; 0: #GP; 1: done. */
+int machine_rdmsr(struct machine_cpu *machine, Bit32u msr, Bit64u *value);
+int machine_wrmsr(struct machine_cpu *machine, Bit32u msr, Bit64u value);
+/* False: #GP. */
+bool machine_rdpmc(struct machine_cpu *machine, Bit32u ecx, Bit64u *value);
+void machine_cpuid(struct machine_cpu *machine, Bit32u leaf, Bit32u subleaf, Bit32u *eax, Bit32u *ebx, Bit32u *ecx,
+		   Bit32u *edx);
+
+/* VM entry, all checks passed, nothing loaded yet. */
+void machine_vmentry(struct machine_cpu *machine, const struct pmu_model_vmcs *vmcs);
+/* The processor stops executing instructions, or goes on. */
+void machine_halted(struct machine_cpu *machine, bool halted);
+/* An exception or a VM exit abandoned the instruction. */
+void machine_unwound(struct machine_cpu *machine);
+
+/* Interrupt and event delivery touched memory for no instruction. */
+static inline void machine_between_instructions(struct machine_cpu *machine)
+{
+	pmu_model_abort(machine->model);
+	machine->woken_from = 0;
+}
+
+void machine_commit_unusual(struct machine_cpu *machine, unsigned cpl);
+
+/* The commit point of an instruction; `cpl` is the CPL after it, which only far transfers change. */
+static inline void machine_commit(struct machine_cpu *machine, unsigned cpl)
+{
+	if (__builtin_expect(machine->unfinished | machine->far, false)) {
+		machine_commit_unusual(machine, cpl);
+		return;
+	}
+	machine->stats.retired++;
+	pmu_model_retire(machine->model, cpl);
+}
+
+static inline void machine_far_branch(struct machine_cpu *machine, unsigned cpl, Bit64u from, Bit64u to)
+{
+	machine->far = true;
+	machine->far_cpl = cpl;
+	pmu_model_branch(machine->model, PMU_MODEL_FAR, true, from, to);
+}
+
+/* `what` is one of Bochs' BX_INSTR_IS_*. */
+static inline void machine_near_branch(struct machine_cpu *machine, unsigned what, Bit64u from, Bit64u to)
+{
+	/* Bochs numbers them in this order from BX_INSTR_IS_JMP on. */
+	static const unsigned char kinds[] = { PMU_MODEL_JMP, PMU_MODEL_JMP_INDIRECT, PMU_MODEL_CALL,
+					       PMU_MODEL_CALL_INDIRECT, PMU_MODEL_RET };
+
+	pmu_model_branch(machine->model, (enum pmu_model_branch)kinds[what - 10], true, from, to);
+}
+
+#endif

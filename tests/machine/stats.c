@@ -1,0 +1,137 @@
+#include "stats.h"
+
+#include <inttypes.h>
+
+#include "pmu_model.h"
+
+#define VM_ENTRY_FAILURE (1u << 31)
+
+static uint64_t root_msrs(const struct stats *stats)
+{
+	return stats->msrs[false] + stats->msrs[true];
+}
+
+void stats_mode(struct stats *stats, enum stats_mode mode)
+{
+	stats->instructions[stats->mode] += stats->retired - stats->mode_start;
+	stats->mode_start = stats->retired;
+	stats->mode = mode;
+}
+
+void stats_vmentry(struct stats *stats)
+{
+	if (stats->entries++ > 0) {
+		stats->root_instructions[stats->reason] += stats->retired - stats->mode_start;
+		stats->root_msrs[stats->reason] += root_msrs(stats) - stats->msrs_at_exit;
+	}
+	stats_mode(stats, STATS_GUEST);
+}
+
+void stats_vmexit(struct stats *stats, uint32_t reason)
+{
+	stats->failed_entries += (reason & VM_ENTRY_FAILURE) != 0;
+	stats->reason = reason & 0xffff;
+	if (stats->reason >= STATS_EXIT_REASONS)
+		stats->reason = STATS_EXIT_REASONS - 1;
+	stats->exits[stats->reason]++;
+	stats->msrs_at_exit = root_msrs(stats);
+	stats_mode(stats, STATS_ROOT);
+}
+
+void stats_msr(struct stats *stats, uint32_t msr, bool write)
+{
+	if (stats->mode != STATS_ROOT)
+		return;
+	stats->msrs[write]++;
+	if (msr < STATS_LOW_MSRS)
+		stats->low_msrs[write][msr]++;
+}
+
+/* Where the lines go. */
+struct out {
+	FILE *file;
+	const char *prefix;
+};
+
+static void print(const struct out *out, const char *name, uint64_t value)
+{
+	fprintf(out->file, "%s%s %" PRIu64 "\n", out->prefix, name, value);
+}
+
+static void print_nonzero(const struct out *out, const char *name, unsigned number, uint64_t value)
+{
+	if (value != 0)
+		fprintf(out->file, "%s%s_%u %" PRIu64 "\n", out->prefix, name, number, value);
+}
+
+static void print_instructions(const struct out *out, const struct stats *stats)
+{
+	struct stats now = *stats;
+
+	stats_mode(&now, now.mode);
+	print(out, "instructions", now.retired);
+	print(out, "instructions_outside_vmx", now.instructions[STATS_OUTSIDE]);
+	print(out, "instructions_root", now.instructions[STATS_ROOT]);
+	print(out, "instructions_guest", now.instructions[STATS_GUEST]);
+}
+
+static void print_exits(const struct out *out, const struct stats *stats)
+{
+	uint64_t exits = 0;
+
+	for (unsigned i = 0; i < STATS_EXIT_REASONS; i++)
+		exits += stats->exits[i];
+	print(out, "entries", stats->entries);
+	print(out, "failed_entries", stats->failed_entries);
+	print(out, "exits", exits);
+	for (unsigned i = 0; i < STATS_EXIT_REASONS; i++) {
+		print_nonzero(out, "exits_reason", i, stats->exits[i]);
+		print_nonzero(out, "root_instructions_reason", i, stats->root_instructions[i]);
+		print_nonzero(out, "root_msr_reason", i, stats->root_msrs[i]);
+	}
+}
+
+static void print_msrs(const struct out *out, const struct stats *stats)
+{
+	print(out, "root_msr", root_msrs(stats));
+	print(out, "root_rdmsr", stats->msrs[false]);
+	print(out, "root_wrmsr", stats->msrs[true]);
+	for (unsigned write = 0; write < 2; write++)
+		for (unsigned msr = 0; msr < STATS_LOW_MSRS; msr++)
+			if (stats->low_msrs[write][msr] != 0)
+				fprintf(out->file, "%sroot_%s_0x%x %" PRIu64 "\n", out->prefix,
+					write ? "wrmsr" : "rdmsr", msr, stats->low_msrs[write][msr]);
+	print(out, "root_vmread", stats->vmreads);
+	print(out, "root_vmwrite", stats->vmwrites);
+	print(out, "msr_area_loads", stats->msr_area_loads);
+	print(out, "msr_area_stores", stats->msr_area_stores);
+}
+
+static void print_interrupts(const struct out *out, const struct stats *stats, const struct pmu_model *model)
+{
+	print(out, "nmis_raised", stats->nmis_raised);
+	print(out, "nmis_merged", stats->nmis_merged);
+	print(out, "nmis_taken", stats->nmis_taken);
+	print(out, "pmis_delivered", pmu_model_pmis_delivered(model));
+	print(out, "pmis_dropped", pmu_model_pmis_dropped(model));
+	for (unsigned i = 0; i < PMU_MODEL_MAX_GP; i++) {
+		print_nonzero(out, "overflows", i, pmu_model_overflows(model, i));
+		print_nonzero(out, "pmis", i, pmu_model_pmis(model, i));
+	}
+	for (unsigned i = 32; i < 32 + PMU_MODEL_MAX_FIXED; i++) {
+		print_nonzero(out, "overflows", i, pmu_model_overflows(model, i));
+		print_nonzero(out, "pmis", i, pmu_model_pmis(model, i));
+	}
+}
+
+void stats_print(FILE *file, const char *prefix, const struct stats *stats, const struct pmu_model *model,
+		 uint64_t ticks)
+{
+	const struct out out = { .file = file, .prefix = prefix };
+
+	print(&out, "ticks", ticks);
+	print_instructions(&out, stats);
+	print_exits(&out, stats);
+	print_msrs(&out, stats);
+	print_interrupts(&out, stats, model);
+}
