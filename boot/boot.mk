@@ -31,12 +31,17 @@ $(BOOT)/resident.elf: $(BUILD)/pmuvisor.elf
 	@mkdir -p $(@D)
 	objcopy --strip-all $< $@
 
+# Recipes for an EFI application: the target from all prerequisites.
+EFI_LINK	= ld -nostdlib -znocombreloc -shared -Bsymbolic --no-undefined -T $(EFI_LIBRARIES)/elf_x86_64_efi.lds \
+		  $(EFI_LIBRARIES)/crt0-efi-x86_64.o $^ -L$(EFI_LIBRARIES) -lefi -lgnuefi -o $@
+EFI_OBJCOPY	= objcopy -j .text -j .sdata -j .data -j .dynamic -j .dynsym -j '.rel*' -j .reloc \
+		  --target=efi-app-x86_64 $< $@
+
 $(BOOT)/pmuvisor.so: $(BOOT_OBJECTS)
-	ld -nostdlib -znocombreloc -shared -Bsymbolic --no-undefined -T $(EFI_LIBRARIES)/elf_x86_64_efi.lds \
-		$(EFI_LIBRARIES)/crt0-efi-x86_64.o $^ -L$(EFI_LIBRARIES) -lefi -lgnuefi -o $@
+	$(EFI_LINK)
 
 $(BUILD)/pmuvisor.efi: $(BOOT)/pmuvisor.so
-	objcopy -j .text -j .sdata -j .data -j .dynamic -j .dynsym -j '.rel*' -j .reloc --target=efi-app-x86_64 $< $@
+	$(EFI_OBJCOPY)
 
 -include $(BOOT_OBJECTS:.o=.d) $(BOOT)/handoff.inc.d
 

@@ -9,6 +9,19 @@
 
 %include "handoff.inc"
 
+; Kept on the stack while the resident's are loaded: two table registers and five selectors.
+GDT		equ 0
+IDT		equ 16
+CODE		equ 32
+DATA		equ 34
+EXTRA		equ 36
+STACK		equ 38
+TASK		equ 40
+TABLES_SIZE	equ 48
+
+DESCRIPTOR_TYPE	equ 5	; the byte of a descriptor that holds it
+DESCRIPTOR_BUSY	equ 2
+
 bits 64
 default rel
 
@@ -27,6 +40,14 @@ boot_enter:
 	pushfq
 	; From here to the resident's own IDT an interrupt would find no handler.
 	cli
+	sub	rsp, TABLES_SIZE
+	sgdt	[rsp + GDT]
+	sidt	[rsp + IDT]
+	mov	[rsp + CODE], cs
+	mov	[rsp + DATA], ds
+	mov	[rsp + EXTRA], es
+	mov	[rsp + STACK], ss
+	str	[rsp + TASK]
 	mov	rax, cr3
 	mov	[rdi + HANDOFF_FW_CR3], rax
 	mov	[rdi + HANDOFF_FW_RSP], rsp
@@ -48,11 +69,32 @@ boot_enter:
 	mov	rax, [rdi + HANDOFF_FW_CR3]
 	mov	cr3, rax
 	mov	rsp, [rdi + HANDOFF_FW_RSP]
+	; The firmware's descriptors can be read again, so its segments can be loaded.
+	lgdt	[rsp + GDT]
+	lidt	[rsp + IDT]
+	movzx	eax, word [rsp + CODE]
+	lea	rdx, [.own_code]
+	push	rax
+	push	rdx
+	retfq
+.own_code:
+	mov	ds, [rsp + DATA]
+	mov	es, [rsp + EXTRA]
+	mov	ss, [rsp + STACK]
+	movzx	eax, word [rsp + TASK]
+	test	eax, eax
+	jz	.no_task
+	; Loading a task register wants a segment that isn't marked busy.
+	mov	rdx, [rsp + GDT + 2]
+	and	byte [rdx + rax + DESCRIPTOR_TYPE], ~DESCRIPTOR_BUSY
+	ltr	ax
+.no_task:
 	mov	rax, [rdi + HANDOFF_RESULT]
 	jmp	.return
 .as_guest:
 	xor	eax, eax
 .return:
+	add	rsp, TABLES_SIZE
 	popfq
 	pop	r15
 	pop	r14

@@ -9,6 +9,7 @@
 #define NR_CPUS         1
 #define NR_RANGES       4 /* mapped apart from each other: region, APIC, trampoline, handoff */
 #define GUARD_PAGES_MAX 64
+#define TSC_MEASURE_US  20000
 
 /* The page that changes hands. In the loader's own image it shares a PML4 entry with the trampoline's code. */
 static _Alignas(4096) union {
@@ -111,6 +112,7 @@ static uint64_t entry_in_region(const struct loader *loader, uint64_t va, unsign
 	return HV_BASE + (paging_entry(&loader->paging, va, level) - loader->region.pa);
 }
 
+/* By the firmware's clock: good to about a percent, and used for no count. */
 static uint64_t measure_tsc(void)
 {
 	uint64_t start = reg_rdtsc();
@@ -129,6 +131,7 @@ static void fill_boot_info(const struct loader *loader)
 		.region_pa = region->pa,
 		.region_size = region->size,
 		.cpu_areas = HV_BASE + region->cpu_areas,
+		.cpu_area_size = loader->resident.header->cpu_area_size,
 		.ept_pool = HV_BASE + region->ept_pool,
 		.ept_pages = region->ept_pages,
 		.nr_cpus = NR_CPUS,
