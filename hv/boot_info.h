@@ -17,8 +17,8 @@
 
 #include "config.h"
 
-#define HV_BASE        UINT64_C(0xffffff8000000000)
-#define HV_APIC_VA     UINT64_C(0xffffffff80000000) /* one page, strong UC (PCD|PWT): the local APIC */
+#define HV_BASE        UINT64_C(0xffffffff80000000) /* in the top 2 GiB: the kernel code model reaches it */
+#define HV_APIC_VA     UINT64_C(0xffffffffc0000000) /* one page, strong UC (PCD|PWT): the local APIC */
 
 #define HV_IMAGE_MAGIC UINT64_C(0x524f534956554d50) /* "PMUVISOR" */
 
@@ -36,11 +36,13 @@ struct boot_info {
 	uint64_t magic;
 	uint64_t region_pa, region_size; /* bytes */
 	uint64_t cpu_areas;              /* virtual address of the first */
+	uint64_t cpu_area_size;          /* bytes each */
 	uint64_t ept_pool;               /* virtual address */
 	uint32_t ept_pages;
 	uint32_t nr_cpus;
 	uint64_t apic_pte;         /* virtual address of the page-table entry behind HV_APIC_VA */
 	uint64_t trampoline_pml4e; /* virtual address of the PML4 entry that maps the loader's trampoline */
+	uint64_t tsc_hz;           /* measured by the loader */
 	struct hv_config config;
 };
 
@@ -60,8 +62,10 @@ struct handoff {
 	uint64_t fw_rflags; /* 40 */
 	uint64_t leave;     /* 48: root-mode way back: jump here with this handoff in RDI and the firmware's CRs,
 				 *     GDT, IDT and segments already restored except CR3 */
-	int64_t result;     /* 50: 0, or why the resident refused; boot_enter() returns it */
-	char why[CONFIG_ERROR_MAX]; /* 58: one sentence when result is not 0 */
+	uint64_t fw_tr_base; /* 50: the firmware's task segment, decoded by the loader; unused where TR is 0 */
+	uint32_t fw_tr_limit, fw_tr_access; /* 58: access rights as the VMCS holds them */
+	int64_t result;     /* 60: 0, or why the resident refused; boot_enter() returns it */
+	char why[CONFIG_ERROR_MAX]; /* 68: one sentence when result is not 0 */
 };
 
 #endif

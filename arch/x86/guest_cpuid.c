@@ -1,0 +1,102 @@
+/*
+ * What CPUID tells the guest: this CPU, less what pmuvisor keeps. Each leaf that differs from the hardware's has one
+ * function here.
+ */
+#include "cpuid.h"
+#include "guest-api/pmuvisor.h"
+#include "guest.h"
+#include "msr.h"
+#include "reg.h"
+
+enum { EAX, EBX, ECX, EDX };
+
+static void features(struct cpu *cpu, uint32_t regs[4])
+{
+	regs[ECX] &= (uint32_t)~(CPUID_1_ECX_DTES64 | CPUID_1_ECX_DS_CPL | CPUID_1_ECX_VMX | CPUID_1_ECX_SMX |
+				 CPUID_1_ECX_OSXSAVE);
+	regs[EDX] &= (uint32_t)~CPUID_1_EDX_DS;
+	if (cpu->ops->read(cpu, GUEST_CR4) & CR4_OSXSAVE)
+		regs[ECX] |= (uint32_t)CPUID_1_ECX_OSXSAVE;
+	if (cpu->boot->config.hypervisor_bit)
+		regs[ECX] |= (uint32_t)CPUID_1_ECX_HYPERVISOR;
+}
+
+static void extended_features(struct cpu *cpu, uint32_t subleaf, uint32_t regs[4])
+{
+	if (subleaf == 1)
+		regs[EAX] &= (uint32_t)~CPUID_7_1_EAX_PMU_EXTENDED;
+	if (subleaf != 0)
+		return;
+	regs[EBX] &= (uint32_t)~CPUID_7_EBX_INTEL_PT;
+	regs[EDX] &= (uint32_t)~CPUID_7_EDX_ARCH_LBR;
+	regs[ECX] &= (uint32_t)~CPUID_7_ECX_OSPKE;
+	if (cpu->ops->read(cpu, GUEST_CR4) & CR4_PKE)
+		regs[ECX] |= (uint32_t)CPUID_7_ECX_OSPKE;
+}
+
+/* The guest's share. Its version is at most 5: version 6 adds aliases of every counter, which are hidden. */
+static void pmu_leaf(const struct cpu *cpu, uint32_t regs[4])
+{
+	const struct pmu *pmu = &cpu->pmu;
+	uint32_t fixed = (uint32_t)(pmu->guest >> 32);
+	uint64_t version = pmu->caps.version < 5 ? pmu->caps.version : 5;
+	uint64_t eax = regs[EAX] & ~(CPUID_PMU_EAX_VERSION | CPUID_PMU_EAX_COUNTERS);
+	uint64_t edx = regs[EDX] & ~CPUID_PMU_EDX_FIXED;
+	unsigned counters = (unsigned)__builtin_popcountll(pmu->guest & BITS(31, 0));
+
+	regs[EAX] = (uint32_t)(eax | version | FIELD_PUT(CPUID_PMU_EAX_COUNTERS, counters));
+	regs[EDX] = (uint32_t)(edx | (unsigned)__builtin_ctz(~fixed)); /* contiguous from 0 */
+	if (version >= 5)
+		regs[ECX] = fixed;
+}
+
+static void xsave(uint32_t subleaf, uint32_t regs[4])
+{
+	if (subleaf == 1)
+		regs[ECX] &= (uint32_t)~(XSTATE_PT | XSTATE_LBR);
+	if (subleaf == 8 || subleaf == 15)
+		regs[EAX] = regs[EBX] = regs[ECX] = regs[EDX] = 0;
+}
+
+static bool hypervisor(const struct cpu *cpu, uint32_t leaf, uint32_t regs[4])
+{
+	if (leaf < PMUVISOR_CPUID_LEAF || leaf > PMUVISOR_CPUID_LEAF + 0xff || !cpu->boot->config.hypervisor_bit)
+		return false;
+	regs[EAX] = regs[EBX] = regs[ECX] = regs[EDX] = 0;
+	if (leaf == PMUVISOR_CPUID_LEAF) {
+		regs[EAX] = PMUVISOR_CPUID_LEAF;
+		regs[EBX] = PMUVISOR_CPUID_EBX;
+		regs[ECX] = PMUVISOR_CPUID_ECX;
+		regs[EDX] = PMUVISOR_CPUID_EDX;
+	}
+	return true;
+}
+
+static void adjust(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
+{
+	switch (leaf) {
+	case CPUID_FEATURES: features(cpu, regs); break;
+	case CPUID_EXTENDED_FEATURES: extended_features(cpu, subleaf, regs); break;
+	case CPUID_PMU: pmu_leaf(cpu, regs); break;
+	case CPUID_XSAVE: xsave(subleaf, regs); break;
+	case CPUID_INTEL_PT:
+	case CPUID_ARCH_LBR:
+	case CPUID_PMU_EXTENDED: regs[EAX] = regs[EBX] = regs[ECX] = regs[EDX] = 0; break;
+	default: break;
+	}
+}
+
+enum verdict guest_cpuid(struct cpu *cpu)
+{
+	uint32_t leaf = (uint32_t)cpu->guest.rax, subleaf = (uint32_t)cpu->guest.rcx, regs[4];
+
+	if (!hypervisor(cpu, leaf, regs)) {
+		reg_cpuid(leaf, subleaf, regs);
+		adjust(cpu, leaf, subleaf, regs);
+	}
+	cpu->guest.rax = regs[EAX];
+	cpu->guest.rbx = regs[EBX];
+	cpu->guest.rcx = regs[ECX];
+	cpu->guest.rdx = regs[EDX];
+	return ADVANCE;
+}

@@ -1,0 +1,286 @@
+/*
+ * The guest's RDMSR, WRMSR and RDPMC where they exit. An MSR that traps and has no handler here is one the guest doesn't
+ * have: #GP. Writes that the CPU alone can judge are tried in root mode, under a fix-up, and its answer is passed on.
+ */
+#include "apic.h"
+#include "guest.h"
+#include "msr.h"
+#include "mtrr.h"
+#include "reg.h"
+
+#define MISC_ENABLE_HIDDEN	 (MISC_ENABLE_BTS_UNAVAILABLE | MISC_ENABLE_PEBS_UNAVAILABLE)
+#define MISC_ENABLE_XD_DISABLE	 BIT(34)
+#define DEBUGCTL_FREEZE		 (DEBUGCTL_FREEZE_LBRS_ON_PMI | DEBUGCTL_FREEZE_PERFMON_ON_PMI)
+#define DEBUGCTL_LBR		 BIT(0)
+/* What a guest without LBR, BTS and PT has. */
+#define DEBUGCTL_GUEST                                                                                                 \
+	(DEBUGCTL_LBR | DEBUGCTL_BTF | DEBUGCTL_BUS_LOCK_DETECT | DEBUGCTL_FREEZE | DEBUGCTL_UNCORE_PMI |              \
+	 DEBUGCTL_FREEZE_WHILE_SMM | DEBUGCTL_RTM)
+
+static bool read_feature_control(struct cpu *cpu, uint32_t msr, uint64_t *value)
+{
+	(void)cpu;
+	*value = (reg_rdmsr(msr) & ~(FEATURE_CONTROL_VMX | FEATURE_CONTROL_VMX_IN_SMX)) | FEATURE_CONTROL_LOCK;
+	return true;
+}
+
+static bool in_region(const struct boot_info *boot, uint64_t pa)
+{
+	return pa - boot->region_pa < boot->region_size;
+}
+
+/* The APIC answers before memory does: laid over pmuvisor's pages it would replace them. */
+static bool write_apic_base(struct cpu *cpu, uint32_t msr, uint64_t value)
+{
+	uint64_t page = value & APIC_BASE_ADDRESS;
+
+	if (in_region(cpu->boot, page) || !reg_wrmsr_safe(msr, value))
+		return false;
+	cpu->x2apic = value & APIC_BASE_X2APIC;
+	apic_moved((uint64_t *)cpu->boot->apic_pte, page);
+	return true;
+}
+
+static bool read_misc_enable(struct cpu *cpu, uint32_t msr, uint64_t *value)
+{
+	(void)cpu;
+	*value = reg_rdmsr(msr) | MISC_ENABLE_HIDDEN;
+	return true;
+}
+
+/* Disabling XD would take no-execute from pmuvisor's own page tables too. */
+static bool write_misc_enable(struct cpu *cpu, uint32_t msr, uint64_t value)
+{
+	uint64_t hardware = reg_rdmsr(msr);
+
+	(void)cpu;
+	if ((value & MISC_ENABLE_HIDDEN) != MISC_ENABLE_HIDDEN || value & MISC_ENABLE_XD_DISABLE)
+		return false;
+	return reg_wrmsr_safe(msr, (value & ~MISC_ENABLE_HIDDEN) | (hardware & MISC_ENABLE_HIDDEN));
+}
+
+static bool read_debugctl(struct cpu *cpu, uint32_t msr, uint64_t *value)
+{
+	uint64_t freeze = cpu->pmu.guest_freeze;
+
+	(void)msr;
+	*value = cpu->ops->read(cpu, GUEST_DEBUGCTL) & ~DEBUGCTL_FREEZE;
+	*value |= freeze & PMU_STATUS_LBR_FROZEN ? DEBUGCTL_FREEZE_LBRS_ON_PMI : 0;
+	*value |= freeze & PMU_STATUS_CTR_FROZEN ? DEBUGCTL_FREEZE_PERFMON_ON_PMI : 0;
+	return true;
+}
+
+/* The LBRs are hidden: their bit is accepted and reads 0, as where a CPU has none of this kind. */
+static bool write_debugctl(struct cpu *cpu, uint32_t msr, uint64_t value)
+{
+	uint64_t freeze = 0;
+
+	if (value & ~DEBUGCTL_GUEST || !reg_wrmsr_safe(msr, value & ~DEBUGCTL_LBR))
+		return false;
+	reg_wrmsr(msr, 0);
+	cpu->ops->write_debugctl(cpu, value & ~(DEBUGCTL_LBR | DEBUGCTL_FREEZE));
+	freeze |= value & DEBUGCTL_FREEZE_LBRS_ON_PMI ? PMU_STATUS_LBR_FROZEN : 0;
+	freeze |= value & DEBUGCTL_FREEZE_PERFMON_ON_PMI ? PMU_STATUS_CTR_FROZEN : 0;
+	pmu_write_freeze(cpu, freeze);
+	return true;
+}
+
+static bool read_perf_capabilities(struct cpu *cpu, uint32_t msr, uint64_t *value)
+{
+	(void)msr;
+	*value = cpu->pmu.caps.capabilities & (PERF_CAP_SMM_FREEZE | PERF_CAP_FW_WRITE);
+	return true;
+}
+
+static uint64_t fixed_fields(uint64_t counters, uint64_t bits)
+{
+	uint64_t fields = 0;
+
+	for_each_bit(m, counters >> 32)
+		fields |= bits << 4 * m;
+	return fields;
+}
+
+static bool read_fixed_ctrl(struct cpu *cpu, uint32_t msr, uint64_t *value)
+{
+	*value = reg_rdmsr(msr) & fixed_fields(cpu->pmu.guest, FIXED_CTR_FIELD);
+	return true;
+}
+
+static bool write_fixed_ctrl(struct cpu *cpu, uint32_t msr, uint64_t value)
+{
+	uint64_t host = reg_rdmsr(msr) & fixed_fields(cpu->pmu.host, FIXED_CTR_FIELD);
+
+	if (value & ~fixed_fields(cpu->pmu.guest, FIXED_CTR_FIELD))
+		return false;
+	return reg_wrmsr_safe(msr, value | host);
+}
+
+static enum pmu_global global_of(uint32_t msr)
+{
+	switch (msr) {
+	case MSR_IA32_PERF_GLOBAL_STATUS: return PMU_STATUS;
+	case MSR_IA32_PERF_GLOBAL_CTRL: return PMU_CTRL;
+	case MSR_IA32_PERF_GLOBAL_STATUS_RESET: return PMU_STATUS_CLEAR;
+	case MSR_IA32_PERF_GLOBAL_STATUS_SET: return PMU_STATUS_SET;
+	default: return PMU_INUSE;
+	}
+}
+
+static bool read_global(struct cpu *cpu, uint32_t msr, uint64_t *value)
+{
+	return pmu_read_global(cpu, global_of(msr), value);
+}
+
+static bool write_global(struct cpu *cpu, uint32_t msr, uint64_t value)
+{
+	return pmu_write_global(cpu, global_of(msr), value);
+}
+
+static bool read_lvtpc(struct cpu *cpu, uint32_t msr, uint64_t *value)
+{
+	(void)msr;
+	return cpu->x2apic && pmu_read_lvtpc(cpu, value);
+}
+
+static bool write_lvtpc(struct cpu *cpu, uint32_t msr, uint64_t value)
+{
+	(void)msr;
+	return cpu->x2apic && pmu_write_lvtpc(cpu, value);
+}
+
+/*
+ * The guest's memory types come from EPT, so EPT follows the MTRRs. Software changes them with the MTRRs disabled and
+ * enables them at the end: SDM Vol. 3A, "MTRR Considerations in MP Systems". That is when EPT is rebuilt.
+ */
+static bool write_mtrr(struct cpu *cpu, uint32_t msr, uint64_t value)
+{
+	if (!reg_wrmsr_safe(msr, value))
+		return false;
+	if (msr == MSR_IA32_MTRR_DEF_TYPE && value & MTRR_DEF_TYPE_ENABLE)
+		cpu->ops->remap(cpu);
+	return true;
+}
+
+enum while_open { ALWAYS, CLOSED }; /* traps always, or only while the global registers are closed to the guest */
+
+static const struct guest_msr {
+	uint32_t first, count;
+	enum msr_trap trap;
+	enum while_open when;
+	bool (*read)(struct cpu *cpu, uint32_t msr, uint64_t *value); /* NULL: #GP */
+	bool (*write)(struct cpu *cpu, uint32_t msr, uint64_t value);
+} guest_msrs[] = {
+	{ MSR_IA32_APIC_BASE, 1, TRAP_WRITE, ALWAYS, NULL, write_apic_base },
+	{ MSR_IA32_FEATURE_CONTROL, 1, TRAP_BOTH, ALWAYS, read_feature_control, NULL },
+	{ MSR_IA32_MISC_ENABLE, 1, TRAP_BOTH, ALWAYS, read_misc_enable, write_misc_enable },
+	{ MSR_IA32_DEBUGCTL, 1, TRAP_BOTH, ALWAYS, read_debugctl, write_debugctl },
+	{ MSR_IA32_MTRR_PHYSBASE0, 0x20, TRAP_WRITE, ALWAYS, NULL, write_mtrr },
+	{ MSR_IA32_MTRR_FIX64K_00000, 1, TRAP_WRITE, ALWAYS, NULL, write_mtrr },
+	{ MSR_IA32_MTRR_FIX16K_80000, 2, TRAP_WRITE, ALWAYS, NULL, write_mtrr },
+	{ MSR_IA32_MTRR_FIX4K_C0000, 8, TRAP_WRITE, ALWAYS, NULL, write_mtrr },
+	{ MSR_IA32_MTRR_DEF_TYPE, 1, TRAP_WRITE, ALWAYS, NULL, write_mtrr },
+	{ MSR_IA32_PERF_CAPABILITIES, 1, TRAP_BOTH, ALWAYS, read_perf_capabilities, NULL },
+	{ MSR_IA32_PERF_GLOBAL_STATUS, 4, TRAP_BOTH, CLOSED, read_global, write_global },
+	{ MSR_IA32_PERF_GLOBAL_INUSE, 1, TRAP_BOTH, ALWAYS, read_global, write_global },
+	{ MSR_X2APIC_LVTPC, 1, TRAP_BOTH, CLOSED, read_lvtpc, write_lvtpc },
+	/* Hidden whole: */
+	{ MSR_LBR_SELECT, 2, TRAP_BOTH, ALWAYS, NULL, NULL }, /* and LASTBRANCH_TOS */
+	{ MSR_IA32_LER_FROM, 2, TRAP_BOTH, ALWAYS, NULL, NULL },
+	{ MSR_PERF_METRICS, 1, TRAP_BOTH, ALWAYS, NULL, NULL },
+	{ MSR_IA32_PEBS_ENABLE, 2, TRAP_BOTH, ALWAYS, NULL, NULL },
+	{ MSR_PEBS_LD_LAT, 2, TRAP_BOTH, ALWAYS, NULL, NULL },
+	{ MSR_IA32_VMX_BASIC, MSR_IA32_VMX_LAST - MSR_IA32_VMX_BASIC + 1, TRAP_BOTH, ALWAYS, NULL, NULL },
+	{ MSR_IA32_RTIT_FIRST, 0x30, TRAP_BOTH, ALWAYS, NULL, NULL },
+	{ MSR_IA32_DS_AREA, 1, TRAP_BOTH, ALWAYS, NULL, NULL },
+	{ MSR_LASTBRANCH_0_FROM, 0x80, TRAP_BOTH, ALWAYS, NULL, NULL }, /* and the TO half */
+	{ MSR_LBR_INFO_0, 0x20, TRAP_BOTH, ALWAYS, NULL, NULL },
+	{ MSR_IA32_LBR_0_INFO, 0x20, TRAP_BOTH, ALWAYS, NULL, NULL },
+	{ MSR_IA32_LBR_CTL, 2, TRAP_BOTH, ALWAYS, NULL, NULL },
+	{ MSR_IA32_LBR_0_FROM, 0x20, TRAP_BOTH, ALWAYS, NULL, NULL },
+	{ MSR_IA32_LBR_0_TO, 0x20, TRAP_BOTH, ALWAYS, NULL, NULL },
+	{ MSR_IA32_PMC_GP0_CTR, 0x100, TRAP_BOTH, ALWAYS, NULL, NULL },
+};
+
+/* Merged only where the host keeps a fixed counter; otherwise the guest has the register to itself. */
+static const struct guest_msr fixed_ctrl = {
+	MSR_IA32_FIXED_CTR_CTRL, 1, TRAP_BOTH, ALWAYS, read_fixed_ctrl, write_fixed_ctrl,
+};
+
+static void trap_range(const struct guest_msr *range, void (*set)(void *, uint32_t, enum msr_trap), void *context)
+{
+	for (uint32_t i = 0; i < range->count; i++)
+		set(context, range->first + i, range->trap);
+}
+
+static void trap_host_counters(const struct pmu *pmu, void (*set)(void *, uint32_t, enum msr_trap), void *context)
+{
+	for_each_bit(n, pmu->host & BITS(31, 0)) {
+		set(context, MSR_IA32_PMC0 + (uint32_t)n, TRAP_BOTH);
+		set(context, MSR_IA32_PERFEVTSEL0 + (uint32_t)n, TRAP_BOTH);
+		set(context, MSR_IA32_A_PMC0 + (uint32_t)n, TRAP_BOTH);
+	}
+	for_each_bit(m, pmu->host >> 32)
+		set(context, MSR_IA32_FIXED_CTR0 + (uint32_t)m, TRAP_BOTH);
+	if (pmu->host >> 32)
+		trap_range(&fixed_ctrl, set, context);
+}
+
+void guest_msr_traps(const struct pmu *pmu, bool open, void (*set)(void *context, uint32_t msr, enum msr_trap trap),
+		     void *context)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(guest_msrs); i++) {
+		if (guest_msrs[i].when == ALWAYS || !open)
+			trap_range(&guest_msrs[i], set, context);
+	}
+	trap_host_counters(pmu, set, context);
+}
+
+static const struct guest_msr *find(uint32_t msr)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(guest_msrs); i++) {
+		if (msr - guest_msrs[i].first < guest_msrs[i].count)
+			return &guest_msrs[i];
+	}
+	return msr == fixed_ctrl.first ? &fixed_ctrl : NULL;
+}
+
+enum verdict guest_rdmsr(struct cpu *cpu)
+{
+	const struct guest_msr *entry = find((uint32_t)cpu->guest.rcx);
+	uint64_t value;
+
+	if (!entry || !entry->read || !entry->read(cpu, (uint32_t)cpu->guest.rcx, &value))
+		return INJECT_GP;
+	cpu->guest.rax = (uint32_t)value;
+	cpu->guest.rdx = value >> 32;
+	return ADVANCE;
+}
+
+enum verdict guest_wrmsr(struct cpu *cpu)
+{
+	const struct guest_msr *entry = find((uint32_t)cpu->guest.rcx);
+	uint64_t value = (cpu->guest.rdx & BITS(31, 0)) << 32 | (uint32_t)cpu->guest.rax;
+
+	if (!entry || !entry->write || !entry->write(cpu, (uint32_t)cpu->guest.rcx, value))
+		return INJECT_GP;
+	return ADVANCE;
+}
+
+/*
+ * SDM Vol. 2B, "RDPMC": ECX[31:16] is the type, 0 general-purpose and 4000H fixed. The privilege check came before the
+ * exit.
+ */
+enum verdict guest_rdpmc(struct cpu *cpu)
+{
+	uint32_t ecx = (uint32_t)cpu->guest.rcx, index = ecx & 0xffff, type = ecx >> 16;
+	uint64_t counters = type == 0 ? cpu->pmu.guest & BITS(31, 0) : type == 0x4000 ? cpu->pmu.guest >> 32 : 0;
+	uint64_t value;
+
+	if (index >= 32 || !(counters & BIT(index)))
+		return INJECT_GP;
+	value = reg_rdpmc(ecx);
+	cpu->guest.rax = (uint32_t)value;
+	cpu->guest.rdx = value >> 32;
+	return ADVANCE;
+}

@@ -1,0 +1,28 @@
+/* Offsets for assembly: compiled to assembly, never linked; each line marked NASM becomes a line of offsets.inc. */
+#include <stddef.h>
+
+#include "hv/cpu.h"
+
+#define OFFSET(name, member) asm volatile("\n#NASM %%define " #name " %c0" ::"i"(offsetof(struct cpu, member)))
+
+void offsets(void);
+
+void offsets(void)
+{
+	OFFSET(CPU_RAX, guest.rax);
+	OFFSET(CPU_RCX, guest.rcx);
+	OFFSET(CPU_RDX, guest.rdx);
+	OFFSET(CPU_RBX, guest.rbx);
+	OFFSET(CPU_RBP, guest.rbp);
+	OFFSET(CPU_RSI, guest.rsi);
+	OFFSET(CPU_RDI, guest.rdi);
+	OFFSET(CPU_R8, guest.r8);
+	OFFSET(CPU_R9, guest.r9);
+	OFFSET(CPU_R10, guest.r10);
+	OFFSET(CPU_R11, guest.r11);
+	OFFSET(CPU_R12, guest.r12);
+	OFFSET(CPU_R13, guest.r13);
+	OFFSET(CPU_R14, guest.r14);
+	OFFSET(CPU_R15, guest.r15);
+	OFFSET(CPU_NMI_IN_ROOT, nmi.in_root);
+}

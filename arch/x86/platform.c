@@ -1,0 +1,57 @@
+#include "platform.h"
+#include "cpu_area.h"
+#include "firmware.h"
+#include "msr.h"
+
+extern const struct hv_ops vmx_ops;
+
+_Noreturn void hv_main(struct handoff *handoff);
+
+/* The first bytes of the image. */
+const struct image_header image_header __attribute__((section(".header"))) = {
+	.magic = HV_IMAGE_MAGIC,
+	.entry = (uintptr_t)hv_main,
+	.cpu_area_size = sizeof(struct cpu_area),
+	.guard_pages = CPU_AREA_GUARDS,
+	.stack_top = offsetof(struct cpu_area, stack) + sizeof(((struct cpu_area *)0)->stack),
+};
+
+struct cpu *platform_init(struct handoff *handoff)
+{
+	const struct boot_info *boot = (const struct boot_info *)handoff->boot_info;
+	struct cpu_area *area = (struct cpu_area *)(boot->cpu_areas + handoff->cpu * sizeof(*area));
+	struct cpu *cpu = &area->cpu;
+
+	firmware_save(&area->firmware);
+	cpu->self = cpu;
+	cpu->id = handoff->cpu;
+	cpu->boot = boot;
+	cpu->vendor = (struct vendor_cpu *)&area->vmx;
+	cpu->x2apic = reg_rdmsr(MSR_IA32_APIC_BASE) & APIC_BASE_X2APIC;
+	reg_wrmsr(MSR_IA32_GS_BASE, (uintptr_t)cpu);
+	descriptors_init(area);
+	descriptors_load(&area->descriptors);
+	return cpu;
+}
+
+_Noreturn void platform_leave(struct cpu *cpu, struct handoff *handoff)
+{
+	handoff->result = -1;
+	firmware_return(&cpu_area(cpu)->firmware, handoff);
+}
+
+/* The loader's page tables end here; what the TLB still holds of them is never used. */
+void platform_forget_loader(struct cpu *cpu)
+{
+	*(uint64_t *)cpu->boot->trampoline_pml4e = 0;
+}
+
+const struct hv_ops *platform_ops(void)
+{
+	return &vmx_ops;
+}
+
+const struct pmu_ops *platform_pmu(void)
+{
+	return &pmu_intel;
+}

@@ -1,0 +1,185 @@
+/* Intel's architectural PMU, version 4 and 5. SDM Vol. 3B, "Architectural Performance Monitoring". */
+#include "cpuid.h"
+#include "hv/cpu.h"
+#include "msr.h"
+#include "reg.h"
+
+#define EVENT_INSTRUCTIONS 0x00c0 /* event select and unit mask of "instructions retired" */
+
+#define FIXED(n)       ((n) - 32) /* a fixed counter's number from its bit in the global layout */
+#define FIXED_SHIFT(n) (4 * FIXED(n))
+
+/*
+ * Which status bits beside the counters' this CPU knows: a reserved one faults. PERF_METRICS (48) and Intel PT (55) are
+ * hidden from the guest and not asked for.
+ */
+static uint64_t probe_flags(uint32_t msr)
+{
+	uint64_t flags = 0;
+
+	for (unsigned n = 56; n < 64; n++) {
+		if (reg_wrmsr_safe(msr, BIT(n)))
+			flags |= BIT(n);
+	}
+	return flags;
+}
+
+static bool intel_ident(struct pmu_caps *caps)
+{
+	uint32_t regs[4], features[4];
+
+	reg_cpuid(CPUID_PMU, 0, regs);
+	reg_cpuid(CPUID_FEATURES, 0, features);
+	caps->version = regs[0] & 0xff;
+	if (caps->version < 4)
+		return false;
+	caps->nr_gp = regs[0] >> 8 & 0xff;
+	caps->width = regs[0] >> 16 & 0xff;
+	caps->fixed = (uint32_t)(BIT(regs[3] & 0x1f) - 1) | (caps->version >= 5 ? regs[2] : 0);
+	caps->counters = (BIT(caps->nr_gp) - 1) | (uint64_t)caps->fixed << 32;
+	caps->capabilities = features[2] & CPUID_1_ECX_PDCM ? reg_rdmsr(MSR_IA32_PERF_CAPABILITIES) : 0;
+	caps->clear_flags = probe_flags(MSR_IA32_PERF_GLOBAL_STATUS_RESET);
+	caps->set_flags = probe_flags(MSR_IA32_PERF_GLOBAL_STATUS_SET);
+	reg_wrmsr(MSR_IA32_PERF_GLOBAL_STATUS_RESET, caps->set_flags);
+	return true;
+}
+
+static void intel_enable(uint64_t counters)
+{
+	reg_wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, counters);
+}
+
+static uint64_t intel_enabled(void)
+{
+	return reg_rdmsr(MSR_IA32_PERF_GLOBAL_CTRL);
+}
+
+static uint64_t intel_status(void)
+{
+	return reg_rdmsr(MSR_IA32_PERF_GLOBAL_STATUS);
+}
+
+static void intel_clear_status(uint64_t bits)
+{
+	reg_wrmsr(MSR_IA32_PERF_GLOBAL_STATUS_RESET, bits);
+}
+
+static void intel_set_status(uint64_t bits)
+{
+	reg_wrmsr(MSR_IA32_PERF_GLOBAL_STATUS_SET, bits);
+}
+
+static uint32_t counter_msr(unsigned n)
+{
+	return n < 32 ? MSR_IA32_A_PMC0 + n : MSR_IA32_FIXED_CTR0 + FIXED(n);
+}
+
+static uint64_t intel_read(unsigned n)
+{
+	return reg_rdmsr(counter_msr(n));
+}
+
+static void intel_write(unsigned n, uint64_t value)
+{
+	reg_wrmsr(counter_msr(n), value);
+}
+
+static void program_gp(unsigned n, const struct config_event *event)
+{
+	uint64_t selector = 0;
+
+	if (event)
+		selector = event->event | (uint64_t)event->umask << 8 | PERFEVTSEL_EN |
+			   (event->user ? PERFEVTSEL_USR : 0) | (event->kernel ? PERFEVTSEL_OS : 0) |
+			   (event->period ? PERFEVTSEL_INT : 0);
+	reg_wrmsr(MSR_IA32_PERFEVTSEL0 + n, selector);
+}
+
+static void program_fixed(unsigned n, const struct config_event *event)
+{
+	uint64_t control = reg_rdmsr(MSR_IA32_FIXED_CTR_CTRL) & ~(FIXED_CTR_FIELD << FIXED_SHIFT(n));
+	uint64_t field = 0;
+
+	if (event)
+		field = (event->user ? FIXED_CTR_USR : 0) | (event->kernel ? FIXED_CTR_OS : 0) |
+			(event->period ? FIXED_CTR_PMI : 0);
+	reg_wrmsr(MSR_IA32_FIXED_CTR_CTRL, control | field << FIXED_SHIFT(n));
+}
+
+static void intel_program(unsigned n, const struct config_event *event)
+{
+	if (n < 32)
+		program_gp(n, event);
+	else
+		program_fixed(n, event);
+}
+
+/*
+ * One retired instruction is one event in one cycle: with a counter mask the question is whether 1 reaches it. An edge
+ * (a cycle without the event before this one) can't be known here and isn't counted. Nothing runs in a transaction: the
+ * exit aborted it.
+ */
+static bool selects_instructions(uint64_t selector, bool user)
+{
+	uint64_t cmask = FIELD_GET(PERFEVTSEL_CMASK, selector);
+
+	if ((selector & PERFEVTSEL_EVENT) != EVENT_INSTRUCTIONS || !(selector & PERFEVTSEL_EN) ||
+	    !(selector & (user ? PERFEVTSEL_USR : PERFEVTSEL_OS)) || selector & (PERFEVTSEL_EDGE | PERFEVTSEL_IN_TX))
+		return false;
+	return cmask == 0 || (selector & PERFEVTSEL_INV ? cmask > 1 : cmask == 1);
+}
+
+static uint64_t intel_counts_instructions(uint64_t counters, bool user)
+{
+	uint64_t counting = 0;
+
+	/* SDM Vol. 3B, "IA32_PERF_GLOBAL_INUSE MSR": one read tells which selectors are worth reading. */
+	counters &= reg_rdmsr(MSR_IA32_PERF_GLOBAL_INUSE);
+	for_each_bit(n, counters & BITS(31, 0)) {
+		if (selects_instructions(reg_rdmsr(MSR_IA32_PERFEVTSEL0 + (uint32_t)n), user))
+			counting |= BIT(n);
+	}
+	if (counters & BIT(32) && reg_rdmsr(MSR_IA32_FIXED_CTR_CTRL) & (user ? FIXED_CTR_USR : FIXED_CTR_OS))
+		counting |= BIT(32);
+	return counting;
+}
+
+static uint64_t intel_interrupting(uint64_t counters)
+{
+	uint64_t interrupting = 0, fixed = 0;
+
+	for_each_bit(n, counters & BITS(31, 0)) {
+		if (reg_rdmsr(MSR_IA32_PERFEVTSEL0 + (uint32_t)n) & PERFEVTSEL_INT)
+			interrupting |= BIT(n);
+	}
+	if (counters >> 32)
+		fixed = reg_rdmsr(MSR_IA32_FIXED_CTR_CTRL);
+	for_each_bit(m, counters & BITS(47, 32)) {
+		if (fixed & FIXED_CTR_PMI << FIXED_SHIFT(m))
+			interrupting |= BIT(m);
+	}
+	return interrupting;
+}
+
+static uint64_t intel_inuse(uint64_t counters)
+{
+	uint64_t inuse = reg_rdmsr(MSR_IA32_PERF_GLOBAL_INUSE) & counters;
+
+	return inuse | (intel_interrupting(counters) ? PERF_GLOBAL_INUSE_PMI : 0);
+}
+
+const struct pmu_ops pmu_intel = {
+	.name = "Intel",
+	.ident = intel_ident,
+	.enable = intel_enable,
+	.enabled = intel_enabled,
+	.status = intel_status,
+	.clear_status = intel_clear_status,
+	.set_status = intel_set_status,
+	.read = intel_read,
+	.write = intel_write,
+	.program = intel_program,
+	.counts_instructions = intel_counts_instructions,
+	.interrupting = intel_interrupting,
+	.inuse = intel_inuse,
+};

@@ -1,0 +1,314 @@
+/* The VMX side of the seam in hv/cpu.h: enter, decode, finish. vmx_setup.c fills the VMCS, vmx_event.c answers rare exits. */
+#include "cpu_area.h"
+#include "firmware.h"
+#include "guest.h"
+#include "hv/stop.h"
+#include "hv/text.h"
+#include "msr.h"
+#include "reg.h"
+#include "vmx.h"
+
+#define RFLAGS_TF BIT(8)
+#define RFLAGS_RF BIT(16)
+
+#define VECTOR_UD 6
+
+/* Basic exit reason to neutral reason, plus one: what isn't named is unknown. */
+static const uint8_t neutral[] = {
+	[VMX_EXIT_TRIPLE_FAULT] = EXIT_SHUTDOWN + 1,
+	[VMX_EXIT_INIT] = EXIT_INIT + 1,
+	[VMX_EXIT_SIPI] = EXIT_SIPI + 1,
+	[VMX_EXIT_NMI_WINDOW] = EXIT_NMI_WINDOW + 1,
+	[VMX_EXIT_CPUID] = EXIT_CPUID + 1,
+	[VMX_EXIT_GETSEC] = EXIT_VIRTUALIZATION + 1,
+	[VMX_EXIT_INVD] = EXIT_INVD + 1,
+	[VMX_EXIT_RDPMC] = EXIT_RDPMC + 1,
+	[VMX_EXIT_VMCALL] = EXIT_HYPERCALL + 1,
+	[VMX_EXIT_VMCLEAR ... VMX_EXIT_VMXON] = EXIT_VIRTUALIZATION + 1,
+	[VMX_EXIT_CR_ACCESS] = EXIT_CONTROL_REGISTER + 1,
+	[VMX_EXIT_IO] = EXIT_IO + 1,
+	[VMX_EXIT_RDMSR] = EXIT_RDMSR + 1,
+	[VMX_EXIT_WRMSR] = EXIT_WRMSR + 1,
+	[VMX_EXIT_EPT_VIOLATION] = EXIT_HIDDEN_MEMORY + 1,
+	[VMX_EXIT_INVEPT] = EXIT_VIRTUALIZATION + 1,
+	[VMX_EXIT_PREEMPTION_TIMER] = EXIT_TIMER + 1,
+	[VMX_EXIT_INVVPID] = EXIT_VIRTUALIZATION + 1,
+	[VMX_EXIT_XSETBV] = EXIT_XSETBV + 1,
+	[VMX_EXIT_VMFUNC] = EXIT_VIRTUALIZATION + 1,
+};
+
+static void write_pin(struct vmx_cpu *vmx, uint64_t pin)
+{
+	if (pin != vmx->pin)
+		vmcs_write(VMCS_PIN_CONTROLS, pin);
+	vmx->pin = pin;
+}
+
+static void apply_controls(struct vmx_cpu *vmx, const struct pmu_gate *gate)
+{
+	uint64_t nmi = PIN_NMI_EXITING | PIN_VIRTUAL_NMIS;
+	uint64_t proc = vmx->proc & ~(PROC_RDPMC_EXITING | PROC_NMI_WINDOW);
+
+	write_pin(vmx, (vmx->pin & ~nmi) | (gate->nmi_exits ? nmi : 0));
+	proc |= (gate->rdpmc_open ? 0 : PROC_RDPMC_EXITING) | (gate->nmi_window ? PROC_NMI_WINDOW : 0);
+	if (proc != vmx->proc)
+		vmcs_write(VMCS_PROC_CONTROLS, proc);
+	vmx->proc = proc;
+}
+
+/* Opening and closing change the bitmap whole, and whether exits store the guest's GLOBAL_CTRL. */
+static void apply_open(struct vmx_cpu *vmx, bool open)
+{
+	if (open == vmx->open)
+		return;
+	vmx->open = open;
+	vmcs_write(VMCS_MSR_BITMAP, hv_pa(open ? &vmx->bitmap_open : &vmx->bitmap_closed));
+	vmcs_write(VMCS_EXIT_MSR_STORE_COUNT, open && !vmx->saves_ctrl);
+}
+
+static void apply_freeze(struct vmx_cpu *vmx, uint64_t freeze)
+{
+	uint64_t debugctl, bits = 0;
+
+	if (freeze == vmx->freeze)
+		return;
+	vmx->freeze = freeze;
+	bits |= freeze & PMU_STATUS_LBR_FROZEN ? DEBUGCTL_FREEZE_LBRS_ON_PMI : 0;
+	bits |= freeze & PMU_STATUS_CTR_FROZEN ? DEBUGCTL_FREEZE_PERFMON_ON_PMI : 0;
+	debugctl = vmcs_read(VMCS_GUEST_DEBUGCTL) & ~(DEBUGCTL_FREEZE_LBRS_ON_PMI | DEBUGCTL_FREEZE_PERFMON_ON_PMI);
+	vmcs_write(VMCS_GUEST_DEBUGCTL, debugctl | bits);
+}
+
+static void apply_gate(struct cpu *cpu)
+{
+	struct vmx_cpu *vmx = vmx_of(cpu);
+	struct pmu_gate *gate = &cpu->pmu.gate;
+
+	apply_controls(vmx, gate);
+	apply_open(vmx, gate->open);
+	apply_freeze(vmx, gate->freeze);
+	if (gate->guest_ctrl != vmx->guest_ctrl)
+		vmcs_write(VMCS_GUEST_PERF_GLOBAL_CTRL, gate->guest_ctrl);
+	vmx->guest_ctrl = gate->guest_ctrl;
+	if (gate->host_ctrl != vmx->host_ctrl)
+		vmcs_write(VMCS_HOST_PERF_GLOBAL_CTRL, gate->host_ctrl);
+	vmx->host_ctrl = gate->host_ctrl;
+	gate->dirty = false;
+}
+
+/* While open, the guest writes GLOBAL_CTRL itself; what the exit found there is what the next entry loads. */
+static void track_ctrl(struct cpu *cpu)
+{
+	struct vmx_cpu *vmx = vmx_of(cpu);
+	uint64_t ctrl = vmx->saves_ctrl ? vmcs_read(VMCS_GUEST_PERF_GLOBAL_CTRL) : vmx->stored_ctrl.data;
+
+	if (ctrl == vmx->guest_ctrl)
+		return;
+	if (ctrl & ~cpu->pmu.guest)
+		cpu->pmu.stats.hidden_writes++;
+	vmx->guest_ctrl = cpu->pmu.gate.guest_ctrl = ctrl & cpu->pmu.guest;
+	vmcs_write(VMCS_GUEST_PERF_GLOBAL_CTRL, vmx->guest_ctrl);
+}
+
+static uint64_t io_detail(void)
+{
+	uint64_t qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
+
+	return (FIELD_GET(IO_QUALIFICATION_SIZE, qualification) + 1) |
+	       (qualification & IO_QUALIFICATION_IN ? EXIT_IO_IN : 0) |
+	       (qualification & IO_QUALIFICATION_STRING ? EXIT_IO_STRING : 0);
+}
+
+static void decode_rare(struct vm_exit *exit)
+{
+	if (exit->reason == EXIT_HIDDEN_MEMORY)
+		exit->address = vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS);
+	exit->detail = exit->reason == EXIT_IO ? io_detail() : vmcs_read(VMCS_EXIT_QUALIFICATION);
+}
+
+static enum exit_reason exception_or_nmi(void)
+{
+	uint64_t info = vmcs_read(VMCS_EXIT_INTERRUPTION_INFO);
+
+	return (info & INTERRUPTION_TYPE) == INTERRUPTION_NMI ? EXIT_NMI : EXIT_UNKNOWN;
+}
+
+static void decode(struct vm_exit *exit)
+{
+	uint64_t raw = vmcs_read(VMCS_EXIT_REASON);
+
+	exit->raw = raw;
+	exit->reason = EXIT_UNKNOWN;
+	if (raw == VMX_EXIT_EXCEPTION_OR_NMI)
+		exit->reason = exception_or_nmi();
+	else if (raw < ARRAY_SIZE(neutral) && neutral[raw])
+		exit->reason = neutral[raw] - 1;
+	if (exit->reason >= EXIT_FIRST_WITH_DETAIL)
+		decode_rare(exit);
+}
+
+/* An NMI that came in root mode is answered like one that exited. */
+static void not_entered(struct cpu *cpu, struct vm_exit *exit, int status)
+{
+	if (status < 0)
+		stop(cpu, "VM entry failed, VM-instruction error", vmcs_read(VMCS_INSTRUCTION_ERROR));
+	cpu->nmi.in_root = false;
+	cpu->pmu.stats.root_nmis++;
+	*exit = (struct vm_exit){ .reason = EXIT_NMI };
+}
+
+static void vmx_run(struct cpu *cpu, struct vm_exit *exit)
+{
+	struct vmx_cpu *vmx = vmx_of(cpu);
+	int status;
+
+	if (cpu->pmu.gate.dirty)
+		apply_gate(cpu);
+	cpu->stats.root_tsc += reg_rdtsc() - vmx->exit_tsc;
+	status = vmx_enter(cpu, vmx->launched);
+	vmx->exit_tsc = reg_rdtsc();
+	if (status) {
+		not_entered(cpu, exit, status);
+		return;
+	}
+	vmx->launched = true;
+	if (vmx->open)
+		track_ctrl(cpu);
+	decode(exit);
+}
+
+/*
+ * The instruction has been completed: what completing it would have done to RF, to blocking by STI and MOV SS, and to
+ * single-stepping happens here too. SDM Vol. 3A, "Single-Step Exception Condition"; with BTF only branches trap.
+ */
+static void advance(void)
+{
+	uint64_t rflags = vmcs_read(VMCS_GUEST_RFLAGS);
+	uint64_t blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+
+	vmcs_write(VMCS_GUEST_RIP, vmcs_read(VMCS_GUEST_RIP) + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
+	if (blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS))
+		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
+	if (!(rflags & (RFLAGS_RF | RFLAGS_TF)))
+		return;
+	vmcs_write(VMCS_GUEST_RFLAGS, rflags & ~RFLAGS_RF);
+	if (rflags & RFLAGS_TF && !(vmcs_read(VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF))
+		vmcs_write(VMCS_GUEST_PENDING_DEBUG, vmcs_read(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
+}
+
+/* A fault: the flags it pushes have RF set. SDM Vol. 3A, "Masking Instruction Breakpoints". */
+static void inject_fault(struct cpu *cpu, uint64_t vector, uint64_t flags)
+{
+	cpu->stats.faults_injected++;
+	vmcs_write(VMCS_GUEST_RFLAGS, vmcs_read(VMCS_GUEST_RFLAGS) | RFLAGS_RF);
+	vmcs_write(VMCS_ENTRY_ERROR_CODE, 0);
+	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, vector | INTERRUPTION_EXCEPTION | INTERRUPTION_VALID | flags);
+}
+
+static void vmx_finish(struct cpu *cpu, const struct vm_exit *exit, enum verdict verdict)
+{
+	(void)exit;
+	switch (verdict) {
+	case ADVANCE: advance(); break;
+	case INJECT_UD: inject_fault(cpu, VECTOR_UD, 0); break;
+	case INJECT_GP: inject_fault(cpu, VECTOR_GP, INTERRUPTION_ERROR_CODE); break;
+	case INJECT_NMI:
+		vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, VECTOR_NMI | INTERRUPTION_NMI | INTERRUPTION_VALID);
+		break;
+	case RESUME:
+	case STOP: break;
+	}
+}
+
+/* "Checks on Guest Non-Register State": none of the three may hold when an NMI is injected, nor another event. */
+static bool vmx_nmi_blocked(struct cpu *cpu)
+{
+	uint64_t blocking = BLOCKING_BY_STI | BLOCKING_BY_MOV_SS | BLOCKING_BY_NMI;
+
+	(void)cpu;
+	return vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & blocking ||
+	       vmcs_read(VMCS_ENTRY_INTERRUPTION_INFO) & INTERRUPTION_VALID;
+}
+
+static uint64_t vmx_read(struct cpu *cpu, enum guest_register reg)
+{
+	uint64_t shadowed;
+
+	(void)cpu;
+	switch (reg) {
+	case GUEST_CPL: return FIELD_GET(SEGMENT_ACCESS_DPL, vmcs_read(VMCS_GUEST_SS_ACCESS));
+	case GUEST_CR4:
+		shadowed = vmcs_read(VMCS_CR4_MASK);
+		return (vmcs_read(VMCS_GUEST_CR4) & ~shadowed) | (vmcs_read(VMCS_CR4_SHADOW) & shadowed);
+	case GUEST_DEBUGCTL: return vmcs_read(VMCS_GUEST_DEBUGCTL);
+	}
+	return 0;
+}
+
+static void vmx_write_debugctl(struct cpu *cpu, uint64_t value)
+{
+	vmx_of(cpu)->freeze = 0; /* the gate adds its bits again */
+	vmcs_write(VMCS_GUEST_DEBUGCTL, value);
+}
+
+/* The timer counts TSC ticks >> timer_shift, and only in the guest; exits save what is left of it. */
+static void vmx_set_timer(struct cpu *cpu, uint64_t ticks)
+{
+	struct vmx_cpu *vmx = vmx_of(cpu);
+	uint64_t value = ticks >> vmx->timer_shift;
+
+	write_pin(vmx, (vmx->pin & ~PIN_PREEMPTION_TIMER) | (ticks ? PIN_PREEMPTION_TIMER : 0));
+	vmcs_write(VMCS_PREEMPTION_TIMER, value > BITS(31, 0) ? BITS(31, 0) : value);
+}
+
+static void vmx_dump(struct cpu *cpu, struct text *text)
+{
+	static const struct {
+		const char *name;
+		enum vmcs_field field;
+	} fields[] = {
+		{ "reason", VMCS_EXIT_REASON },
+		{ "qualification", VMCS_EXIT_QUALIFICATION },
+		{ "interruption", VMCS_EXIT_INTERRUPTION_INFO },
+		{ "vectoring", VMCS_IDT_VECTORING_INFO },
+		{ "physical", VMCS_GUEST_PHYSICAL_ADDRESS },
+		{ "rip", VMCS_GUEST_RIP },
+		{ "rsp", VMCS_GUEST_RSP },
+		{ "rflags", VMCS_GUEST_RFLAGS },
+		{ "cr0", VMCS_GUEST_CR0 },
+		{ "cr3", VMCS_GUEST_CR3 },
+		{ "cr4", VMCS_GUEST_CR4 },
+		{ "efer", VMCS_GUEST_EFER },
+		{ "cs", VMCS_GUEST_SELECTOR(SEGMENT_CS) },
+		{ "interruptibility", VMCS_GUEST_INTERRUPTIBILITY },
+		{ "activity", VMCS_GUEST_ACTIVITY },
+	};
+
+	(void)cpu;
+	for (unsigned i = 0; i < ARRAY_SIZE(fields); i++) {
+		text_string(text, "  ");
+		text_string(text, fields[i].name);
+		text_string(text, " ");
+		text_hex(text, vmcs_read(fields[i].field));
+		text_string(text, "\n");
+	}
+}
+
+const struct hv_ops vmx_ops = {
+	.name = "VMX",
+	.cpu_init = vmx_cpu_init,
+	.run = vmx_run,
+	.finish = vmx_finish,
+	.nmi_blocked = vmx_nmi_blocked,
+	.read = vmx_read,
+	.write_debugctl = vmx_write_debugctl,
+	.set_timer = vmx_set_timer,
+	.remap = vmx_remap,
+	.handle = vmx_handle,
+	.dump = vmx_dump,
+};
+
+_Noreturn void vmx_access_failed(const char *what, enum vmcs_field field)
+{
+	stop(this_cpu(), what, field);
+}

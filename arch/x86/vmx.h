@@ -1,0 +1,84 @@
+/* Intel VMX: what one CPU needs for it, and the VMCS access that vmx*.c share. SDM Vol. 3C. */
+#ifndef ARCH_X86_VMX_H
+#define ARCH_X86_VMX_H
+
+#include <stdbool.h>
+
+#include "ept.h"
+#include "firmware.h"
+#include "hv/cpu.h"
+#include "msr_bitmap.h"
+#include "vmcs.h"
+
+struct vmx_region { /* "Format of the VMCS Region" */
+	uint32_t revision;
+	uint32_t abort;
+	uint8_t data[PAGE_SIZE - 8];
+};
+_Static_assert(sizeof(struct vmx_region) == PAGE_SIZE, "one page is the most a CPU may ask for");
+
+/* Page aligned; zero at first. */
+struct vmx_cpu {
+	struct vmx_region vmxon, vmcs;
+	struct vmx_msr_bitmap bitmap_open, bitmap_closed;
+	uint8_t io_bitmap[2 * PAGE_SIZE];
+	uint8_t decoy[PAGE_SIZE]; /* all ones: what a guest finds where pmuvisor is */
+	_Alignas(16) struct vmx_msr_entry stored_ctrl; /* the guest's GLOBAL_CTRL, stored by each exit while open */
+	uint64_t pin, proc;	  /* the controls as last written */
+	uint64_t guest_ctrl, host_ctrl; /* PERF_GLOBAL_CTRL as last written */
+	uint64_t freeze;		/* DEBUGCTL's freeze bits as last written, as PMU_STATUS_*_FROZEN */
+	bool open;		  /* the traps as last set */
+	bool saves_ctrl;	  /* the exit control that saves PERF_GLOBAL_CTRL exists: no MSR area needed */
+	bool launched;
+	unsigned timer_shift;	  /* VMX-preemption timer: TSC ticks >> this */
+	uint64_t exit_tsc;
+	struct ept ept;
+};
+
+static inline struct vmx_cpu *vmx_of(const struct cpu *cpu)
+{
+	return (struct vmx_cpu *)cpu->vendor;
+}
+
+_Noreturn void vmx_access_failed(const char *what, enum vmcs_field field);
+
+/* A VMREAD or VMWRITE that fails is a bug of ours: it stops here, and no caller has an error path. */
+static inline uint64_t vmcs_read(enum vmcs_field field)
+{
+	uint64_t value;
+	bool failed;
+
+	asm volatile("vmread %[field], %[value]"
+		     : "=@ccbe"(failed), [value] "=r"(value)
+		     : [field] "r"((uint64_t)field));
+	if (__builtin_expect(failed, 0))
+		vmx_access_failed("VMREAD", field);
+	return value;
+}
+
+static inline void vmcs_write(enum vmcs_field field, uint64_t value)
+{
+	bool failed;
+
+	asm volatile("vmwrite %[value], %[field]"
+		     : "=@ccbe"(failed)
+		     : [field] "r"((uint64_t)field), [value] "r"(value));
+	if (__builtin_expect(failed, 0))
+		vmx_access_failed("VMWRITE", field);
+}
+
+/* vmx_setup.c: fills the VMCS with this CPU's controls, host state, and the firmware's state as the guest's. */
+void vmx_setup(struct cpu *cpu, const struct handoff *handoff, const struct firmware *firmware);
+
+/* vmx_start.c: VMXON and a VMCS of this CPU's own. */
+int vmx_cpu_init(struct cpu *cpu, struct handoff *handoff);
+
+/* vmx_event.c: exits that only VMX code can answer. */
+enum verdict vmx_handle(struct cpu *cpu, const struct vm_exit *exit);
+/* The guest's memory types have changed. */
+void vmx_remap(struct cpu *cpu);
+
+/* vmx_entry.asm: 0 after an exit, 1 if an NMI came first, -1 if the entry failed. */
+int vmx_enter(struct cpu *cpu, bool launched);
+
+#endif

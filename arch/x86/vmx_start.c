@@ -1,0 +1,93 @@
+/* Puts this CPU into VMX operation with a VMCS of its own. */
+#include "cpu_area.h"
+#include "cpuid.h"
+#include "firmware.h"
+#include "guest.h"
+#include "hv/sentence.h"
+#include "msr.h"
+#include "reg.h"
+
+static bool vmxon(uint64_t pa)
+{
+	bool failed;
+
+	asm volatile("vmxon %[pa]" : "=@ccbe"(failed) : [pa] "m"(pa) : "memory");
+	return !failed;
+}
+
+static bool vmclear(uint64_t pa)
+{
+	bool failed;
+
+	asm volatile("vmclear %[pa]" : "=@ccbe"(failed) : [pa] "m"(pa) : "memory");
+	return !failed;
+}
+
+static bool vmptrld(uint64_t pa)
+{
+	bool failed;
+
+	asm volatile("vmptrld %[pa]" : "=@ccbe"(failed) : [pa] "m"(pa) : "memory");
+	return !failed;
+}
+
+#define REFUSE(handoff, text) (sentence((handoff)->why, sizeof((handoff)->why), text), -1)
+
+/* The bits VMX operation forces, and what root mode uses: OSXSAVE for XSETBV, MCE so that a machine check is a trap. */
+static void set_control_registers(const struct firmware *firmware)
+{
+	uint64_t cr0 = (firmware->cr0 | reg_rdmsr(MSR_IA32_VMX_CR0_FIXED0)) & reg_rdmsr(MSR_IA32_VMX_CR0_FIXED1);
+	uint64_t cr4 = (firmware->cr4 | CR4_MCE | CR4_OSXSAVE | reg_rdmsr(MSR_IA32_VMX_CR4_FIXED0)) &
+		       reg_rdmsr(MSR_IA32_VMX_CR4_FIXED1);
+
+	asm volatile("mov %0, %%cr0" : : "r"(cr0 | CR0_WP));
+	asm volatile("mov %0, %%cr4" : : "r"(cr4));
+}
+
+static bool init_ept(struct cpu *cpu)
+{
+	struct ept *ept = &vmx_of(cpu)->ept;
+	uint32_t regs[4];
+	struct mtrrs mtrrs;
+
+	reg_cpuid(CPUID_ADDRESS_SIZES, 0, regs);
+	ept->pool = (uint64_t *)cpu->boot->ept_pool;
+	ept->pool_pa = hv_pa(ept->pool);
+	ept->pages = cpu->boot->ept_pages;
+	ept->physical_bits = regs[0] & 0xff;
+	ept->hidden_pa = cpu->boot->region_pa;
+	ept->hidden_size = cpu->boot->region_size;
+	mtrr_read(&mtrrs);
+	return ept_build(ept, &mtrrs);
+}
+
+static void init_regions(struct vmx_cpu *vmx)
+{
+	uint32_t revision = (uint32_t)(reg_rdmsr(MSR_IA32_VMX_BASIC) & VMX_BASIC_REVISION);
+
+	vmx->vmxon.revision = revision;
+	vmx->vmcs.revision = revision;
+	vmx->timer_shift = (unsigned)(reg_rdmsr(MSR_IA32_VMX_MISC) & VMX_MISC_TIMER_RATE);
+	vmx->exit_tsc = reg_rdtsc();
+	for (unsigned i = 0; i < sizeof(vmx->decoy); i++)
+		vmx->decoy[i] = 0xff;
+}
+
+int vmx_cpu_init(struct cpu *cpu, struct handoff *handoff)
+{
+	struct vmx_cpu *vmx = vmx_of(cpu);
+	const struct firmware *firmware = &cpu_area(cpu)->firmware;
+
+	init_regions(vmx);
+	if (!init_ept(cpu))
+		return REFUSE(handoff, "the MTRRs divide memory into more pieces than pmuvisor has page tables for.");
+	set_control_registers(firmware);
+	if (!vmxon(hv_pa(&vmx->vmxon)))
+		return REFUSE(handoff, "VMXON failed although the processor and the firmware allow VMX.");
+	if (!vmclear(hv_pa(&vmx->vmcs)) || !vmptrld(hv_pa(&vmx->vmcs))) {
+		asm volatile("vmxoff");
+		return REFUSE(handoff, "the processor did not take pmuvisor's VMCS.");
+	}
+	vmx_setup(cpu, handoff, firmware);
+	return 0;
+}

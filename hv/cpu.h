@@ -1,0 +1,112 @@
+/* One logical processor under pmuvisor, and the seam to its virtualization hardware. */
+#ifndef HV_CPU_H
+#define HV_CPU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bits.h"
+#include "boot_info.h"
+#include "exit.h"
+#include "pmu.h"
+
+/* The guest's general registers, saved and loaded by vmx_entry.asm / svm_entry.asm; RSP is in the VMCS or VMCB. */
+struct regs {
+	uint64_t rax, rcx, rdx, rbx, rbp, rsi, rdi;
+	uint64_t r8, r9, r10, r11, r12, r13, r14, r15;
+};
+
+/* NMIs on their way to the guest. */
+struct nmi {
+	bool in_root; /* written by the root-mode NMI handler alone: one arrived and waits for pmu_nmi() */
+	bool pending; /* the guest is to get one as soon as it can take it */
+	bool window;  /* and when it does, the global registers are opened */
+};
+
+/* Time-stamp counter ticks and counts since start, for the dump. */
+struct cpu_stats {
+	uint64_t exits[EXIT_REASONS];
+	uint64_t faults_injected;
+	uint64_t hidden_touches; /* accesses to pmuvisor's own pages */
+	uint64_t started;
+	uint64_t root_tsc;
+};
+
+/* Written by dump.c alone. */
+struct dump {
+	bool active;
+	unsigned line; /* the next one to print */
+	uint64_t number;
+	uint64_t due; /* TSC */
+};
+
+struct vendor_cpu;
+
+struct text;
+
+enum guest_register {
+	GUEST_CPL, /* current privilege level, 0 to 3; read-only */
+	GUEST_CR4, /* as the guest sees it; read-only */
+	GUEST_DEBUGCTL, /* less the freeze bits, which are in struct pmu */
+};
+
+/*
+ * Everything one CPU owns; nobody else touches it. It is the last part of the CPU's area (arch/x86/cpu_area.h), at
+ * GS:0 in root mode.
+ */
+struct cpu {
+	struct cpu *self;
+	uint64_t id; /* index, not the APIC ID */
+	const struct hv_ops *ops;
+	const struct boot_info *boot;
+	struct regs guest;
+	struct nmi nmi;
+	bool x2apic; /* the local APIC's mode */
+	struct pmu pmu;
+	struct cpu_stats stats;
+	struct dump dump;
+	struct vendor_cpu *vendor;
+};
+
+/*
+ * What a virtualization extension does for the shared code; vmx.c and svm.c each end with one. The vendor decodes, the
+ * shared code decides: run() fills a neutral exit, handle_exit() answers with a verdict, finish() carries it out.
+ */
+struct hv_ops {
+	const char *name;
+	/* Prepares this CPU to run the firmware state in `handoff` as its guest; 0, or one sentence in handoff->why. */
+	int (*cpu_init)(struct cpu *cpu, struct handoff *handoff);
+	/* Enters the guest and returns at its next exit, with the gate's wishes carried out in between. */
+	void (*run)(struct cpu *cpu, struct vm_exit *exit);
+	/* The only code that moves RIP or injects. */
+	void (*finish)(struct cpu *cpu, const struct vm_exit *exit, enum verdict verdict);
+	/* May an NMI be injected now? Blocking by NMI, STI and MOV SS says no. */
+	bool (*nmi_blocked)(struct cpu *cpu);
+	/* A guest register that the VMCS or VMCB holds. */
+	uint64_t (*read)(struct cpu *cpu, enum guest_register reg);
+	void (*write_debugctl)(struct cpu *cpu, uint64_t value);
+	/* The MTRRs have changed: the guest's memory types follow. */
+	void (*remap)(struct cpu *cpu);
+	/* Exit after this many TSC ticks in the guest, or never with 0. */
+	void (*set_timer)(struct cpu *cpu, uint64_t ticks);
+	/* What the exit hands over to vendor code alone: control registers, XSETBV, INIT, SIPI, hidden memory. */
+	enum verdict (*handle)(struct cpu *cpu, const struct vm_exit *exit);
+	/* Everything a person needs after a stop. */
+	void (*dump)(struct cpu *cpu, struct text *text);
+};
+
+static inline struct cpu *this_cpu(void)
+{
+	struct cpu *cpu;
+
+	asm volatile("mov %%gs:0, %0" : "=r"(cpu));
+	return cpu;
+}
+
+/* Physical address of something in the resident's region. */
+static inline uint64_t hv_pa(const void *address)
+{
+	return (uintptr_t)address - HV_BASE + this_cpu()->boot->region_pa;
+}
+
+#endif

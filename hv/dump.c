@@ -1,0 +1,194 @@
+/*
+ * One line at a time: each is made when the queue has room for it, so that a timer exit does a bounded amount of work
+ * however long the dump. The counts of one dump are therefore read within a few milliseconds, not at one instant.
+ */
+#include "dump.h"
+#include "arch/x86/reg.h"
+#include "console.h"
+
+const char *const exit_names[EXIT_REASONS] = {
+	[EXIT_CPUID] = "cpuid",
+	[EXIT_RDMSR] = "rdmsr",
+	[EXIT_WRMSR] = "wrmsr",
+	[EXIT_RDPMC] = "rdpmc",
+	[EXIT_NMI] = "nmi",
+	[EXIT_NMI_WINDOW] = "nmi-window",
+	[EXIT_TIMER] = "timer",
+	[EXIT_HYPERCALL] = "hypercall",
+	[EXIT_VIRTUALIZATION] = "virtualization",
+	[EXIT_INVD] = "invd",
+	[EXIT_XSETBV] = "xsetbv",
+	[EXIT_INIT] = "init",
+	[EXIT_SHUTDOWN] = "shutdown",
+	[EXIT_UNKNOWN] = "unknown",
+	[EXIT_IO] = "io",
+	[EXIT_CONTROL_REGISTER] = "control-register",
+	[EXIT_HIDDEN_MEMORY] = "hidden-memory",
+	[EXIT_SIPI] = "sipi",
+};
+
+static uint64_t ticks_of(const struct cpu *cpu, uint64_t ms)
+{
+	return cpu->boot->tsc_hz / 1000 * ms;
+}
+
+static void line_header(struct cpu *cpu, struct text *text)
+{
+	uint64_t now = reg_rdtsc() - cpu->stats.started;
+
+	text_string(text, "pmuvisor dump");
+	text_name(text, "number", cpu->dump.number);
+	text_name(text, "cpu", cpu->id);
+	text_name(text, "ms", now / (cpu->boot->tsc_hz / 1000));
+	text_string(text, cpu->pmu.shared ? " mode shared\n" : " mode direct\n");
+}
+
+static void line_counter(struct cpu *cpu, unsigned n, struct text *text)
+{
+	const struct pmu_host_event *event = &cpu->pmu.events[n];
+	const struct config_event *config = event->config;
+
+	text_name(text, " counter", event->counter);
+	text_string(text, " event ");
+	text_string(text, config->name);
+	text_string(text, config->guest ? config->host ? " in guest,host" : " in guest" : " in host");
+	text_string(text, config->user ? config->kernel ? " at user,kernel" : " at user" : " at kernel");
+	text_name(text, "count", pmu_host_count(&cpu->pmu, event));
+	if (config->period) {
+		text_name(text, "period", config->period);
+		text_name(text, "overflows", event->overflows);
+	}
+	text_string(text, "\n");
+}
+
+static void line_exits(struct cpu *cpu, unsigned n, struct text *text)
+{
+	if (!cpu->stats.exits[n])
+		return;
+	text_string(text, "  exits ");
+	text_string(text, exit_names[n]);
+	text_name(text, "count", cpu->stats.exits[n]);
+	text_string(text, "\n");
+}
+
+static void line_pmi(struct cpu *cpu, struct text *text)
+{
+	const struct pmu_stats *stats = &cpu->pmu.stats;
+
+	text_string(text, "  pmi");
+	text_name(text, "host", stats->host_pmis);
+	text_name(text, "host-late", stats->host_late);
+	text_name(text, "guest", stats->guest_pmis);
+	text_name(text, "guest-emulated", stats->guest_pmis_emulated);
+	text_name(text, "guest-masked", stats->guest_pmis_masked);
+	text_string(text, "\n");
+}
+
+static void line_nmi(struct cpu *cpu, struct text *text)
+{
+	text_string(text, "  nmi");
+	text_name(text, "guest", cpu->pmu.stats.guest_nmis);
+	text_name(text, "in-root", cpu->pmu.stats.root_nmis);
+	text_string(text, "\n");
+}
+
+static void line_time(struct cpu *cpu, struct text *text)
+{
+	uint64_t all = reg_rdtsc() - cpu->stats.started;
+
+	text_string(text, "  time");
+	text_name(text, "root-ticks", cpu->stats.root_tsc);
+	text_string(text, " root-share ");
+	text_percent(text, cpu->stats.root_tsc, all);
+	text_name(text, "paused-ticks", cpu->pmu.stats.paused_tsc);
+	text_name(text, "windows", cpu->pmu.stats.windows);
+	text_string(text, "\n");
+}
+
+static void line_guest(struct cpu *cpu, struct text *text)
+{
+	text_string(text, "  guest");
+	text_name(text, "emulated", cpu->pmu.stats.emulated);
+	text_name(text, "faults", cpu->stats.faults_injected);
+	text_name(text, "hidden-memory", cpu->stats.hidden_touches);
+	text_name(text, "hidden-counters", cpu->pmu.stats.hidden_writes);
+	text_name(text, "lost-characters", console_lost());
+	text_string(text, "\nend\n");
+}
+
+/* Line `n` of a dump, empty where there is nothing to say. False: that was behind the last. */
+static bool dump_line(struct cpu *cpu, unsigned n, struct text *text)
+{
+	static void (*const last[])(struct cpu *, struct text *) = { line_pmi, line_nmi, line_time, line_guest };
+	unsigned events = cpu->pmu.nr_events;
+
+	if (n == 0)
+		line_header(cpu, text);
+	else if (n <= events)
+		line_counter(cpu, n - 1, text);
+	else if (n <= events + EXIT_REASONS)
+		line_exits(cpu, n - 1 - events, text);
+	else if (n <= events + EXIT_REASONS + ARRAY_SIZE(last))
+		last[n - 1 - events - EXIT_REASONS](cpu, text);
+	else
+		return false;
+	return true;
+}
+
+static void print_next_line(struct cpu *cpu)
+{
+	char line[TEXT_LINE_MAX];
+	struct text text = { line, line + sizeof(line) };
+
+	if (dump_line(cpu, cpu->dump.line++, &text))
+		console_write(line, &text);
+	else
+		cpu->dump.active = false;
+}
+
+void dump_request(struct cpu *cpu)
+{
+	struct dump *dump = &cpu->dump;
+
+	if (dump->active)
+		return;
+	pmu_poll(cpu);
+	dump->active = true;
+	dump->line = 0;
+	dump->number++;
+	cpu->ops->set_timer(cpu, console_fifo_ticks(cpu->boot->tsc_hz));
+}
+
+uint64_t dump_pending(const struct cpu *cpu)
+{
+	return console_queued() + (cpu->dump.active ? 1 : 0);
+}
+
+void dump_tick(struct cpu *cpu)
+{
+	struct dump *dump = &cpu->dump;
+	uint64_t now = reg_rdtsc(), period = ticks_of(cpu, cpu->boot->config.dump_ms);
+
+	console_drain();
+	if (period && now - dump->due < BIT(63)) {
+		dump->due = now + period;
+		dump_request(cpu);
+	}
+	if (dump->active && console_has_room())
+		print_next_line(cpu);
+	if (dump_pending(cpu))
+		cpu->ops->set_timer(cpu, console_fifo_ticks(cpu->boot->tsc_hz));
+	else
+		cpu->ops->set_timer(cpu, period ? dump->due - now : 0);
+}
+
+void dump_final(struct cpu *cpu)
+{
+	console_flush();
+	if (!cpu->dump.active)
+		dump_request(cpu);
+	while (cpu->dump.active) {
+		print_next_line(cpu);
+		console_flush();
+	}
+}

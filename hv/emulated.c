@@ -1,0 +1,63 @@
+/*
+ * An instruction that exits doesn't retire in the guest; when pmuvisor completes it, it counts as one retired
+ * instruction in every guest counter that counts those. SDM Vol. 3B, "Pre-defined Architectural Performance Events":
+ * "instructions retired" isn't incremented under VM-exit conditions.
+ *
+ * The count goes straight into the hardware's counter, so nothing is pending that a guest's write would have to discard
+ * and no overflow is seen twice: a wrap made here has no hardware overflow, and a hardware overflow no wrap made here.
+ */
+#include "pmu_private.h"
+
+/* While open, only the hardware knows: the guest may have set or cleared the freeze without an exit. */
+static bool counters_frozen(const struct pmu *pmu)
+{
+	uint64_t status = pmu_is_open(pmu) ? pmu->ops->status() : pmu->guest_status;
+
+	return status & PMU_STATUS_CTR_FROZEN;
+}
+
+/* Adds one to each of `counters`; returns those that wrapped. */
+static uint64_t add_one(const struct pmu *pmu, uint64_t counters)
+{
+	uint64_t wrapped = 0;
+
+	for_each_bit(n, counters) {
+		uint64_t value = (pmu->ops->read((unsigned)n) + 1) & BITS(pmu->caps.width - 1, 0);
+
+		pmu->ops->write((unsigned)n, value);
+		if (!value)
+			wrapped |= BIT(n);
+	}
+	return wrapped;
+}
+
+static void overflowed(struct cpu *cpu, uint64_t counters)
+{
+	struct pmu *pmu = &cpu->pmu;
+
+	if (pmu_is_open(pmu))
+		pmu->ops->set_status(counters);
+	else
+		pmu->guest_status |= counters;
+	if (pmu->ops->interrupting(counters)) {
+		pmu->stats.guest_pmis_emulated++;
+		guest_pmi(cpu);
+	}
+}
+
+void pmu_emulated(struct cpu *cpu)
+{
+	struct pmu *pmu = &cpu->pmu;
+	uint64_t counters = pmu_guest_ctrl(pmu);
+
+	pmu->stats.emulated++;
+	if (!counters)
+		return;
+	counters = pmu->ops->counts_instructions(counters, cpu->ops->read(cpu, GUEST_CPL) > 0);
+	if (counters && !counters_frozen(pmu)) {
+		uint64_t wrapped = add_one(pmu, counters);
+
+		if (wrapped)
+			overflowed(cpu, wrapped);
+	}
+}

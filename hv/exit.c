@@ -1,0 +1,54 @@
+/* One flat switch: what is handled returns its verdict, everything else is STOP. */
+#include "exit.h"
+#include "arch/x86/guest.h"
+#include "cpu.h"
+#include "dump.h"
+#include "hypercall.h"
+
+/* The guest sees no UART at pmuvisor's port: reads give ones, writes vanish, as where no device answers. */
+static enum verdict hidden_port(struct cpu *cpu, uint64_t detail)
+{
+	unsigned bits = 8 * (detail & 7);
+	uint64_t ones = BITS(bits - 1, 0);
+
+	if (detail & EXIT_IO_STRING)
+		return INJECT_GP; /* would need the guest's memory; docs/contract.md names it */
+	if (detail & EXIT_IO_IN)
+		cpu->guest.rax = bits == 32 ? ones : cpu->guest.rax | ones;
+	return ADVANCE;
+}
+
+static enum verdict nmi_window(struct cpu *cpu)
+{
+	cpu->pmu.gate.nmi_window = false;
+	cpu->pmu.gate.dirty = true;
+	if (!cpu->nmi.pending)
+		pmu_window_end(cpu);
+	return RESUME;
+}
+
+enum verdict handle_exit(struct cpu *cpu, const struct vm_exit *exit)
+{
+	switch (exit->reason) {
+	case EXIT_CPUID: return guest_cpuid(cpu);
+	case EXIT_RDMSR: return guest_rdmsr(cpu);
+	case EXIT_WRMSR: return guest_wrmsr(cpu);
+	case EXIT_RDPMC: return guest_rdpmc(cpu);
+	case EXIT_NMI: pmu_nmi(cpu); return RESUME;
+	case EXIT_NMI_WINDOW: return nmi_window(cpu);
+	case EXIT_TIMER: dump_tick(cpu); return RESUME;
+	case EXIT_HYPERCALL: return hypercall(cpu);
+	case EXIT_VIRTUALIZATION: return INJECT_UD;
+	case EXIT_INVD: return guest_invd(cpu);
+	case EXIT_XSETBV: return guest_xsetbv(cpu);
+	case EXIT_IO: return hidden_port(cpu, exit->detail);
+	case EXIT_CONTROL_REGISTER:
+	case EXIT_HIDDEN_MEMORY:
+	case EXIT_INIT:
+	case EXIT_SIPI: return cpu->ops->handle(cpu, exit);
+	case EXIT_SHUTDOWN:
+	case EXIT_UNKNOWN:
+	case EXIT_REASONS: return STOP;
+	}
+	return STOP;
+}

@@ -1,0 +1,21 @@
+#include "hypercall.h"
+#include "cpu.h"
+#include "dump.h"
+#include "guest-api/pmuvisor.h"
+
+/* Kernel mode only, and only what is known: anything else is the #UD a machine without VMX gives. */
+enum verdict hypercall(struct cpu *cpu)
+{
+	struct regs *guest = &cpu->guest;
+
+	if (guest->rax != PMUVISOR_CALL_MAGIC || cpu->ops->read(cpu, GUEST_CPL) != 0)
+		return INJECT_UD;
+	switch (guest->rcx) {
+	case PMUVISOR_CALL_DUMP:
+		dump_request(cpu);
+		guest->rax = dump_pending(cpu);
+		return ADVANCE;
+	case PMUVISOR_CALL_PENDING: guest->rax = dump_pending(cpu); return ADVANCE;
+	default: return INJECT_UD;
+	}
+}

@@ -1,0 +1,181 @@
+/*
+ * What an NMI means, and how a PMI reaches the guest.
+ *
+ * There is one LVTPC for both owners. In xAPIC mode it lies in the page that also holds EOI, so it isn't trapped: the
+ * guest writes the hardware's. As long as the guest keeps it an unmasked NMI, the host's PMIs come the same way. Where
+ * it doesn't, and the host needs PMIs, the host "borrows" the entry: it writes an unmasked NMI with a vector of its own,
+ * which NMI delivery ignores. So a later write by the guest can be told from what was left there. docs/contract.md says
+ * what a guest could see of this.
+ */
+#include "arch/x86/apic.h"
+#include "pmu_private.h"
+
+#define LVTPC_BORROWED	(LVT_NMI | 0xfe)
+
+static bool is_nmi(uint32_t lvtpc)
+{
+	return (lvtpc & LVT_MODE) == LVT_NMI;
+}
+
+static uint32_t lvtpc_read(void)
+{
+	return apic_read(APIC_LVTPC) & ~LVT_PENDING;
+}
+
+static void lvtpc_write(uint32_t value)
+{
+	if (lvtpc_read() != value)
+		apic_write(APIC_LVTPC, value);
+}
+
+void lvtpc_open(struct pmu *pmu)
+{
+	lvtpc_write(pmu->guest_lvtpc);
+}
+
+void lvtpc_close(struct pmu *pmu)
+{
+	pmu->guest_lvtpc = lvtpc_read();
+	lvtpc_settle(pmu);
+}
+
+void lvtpc_settle(struct pmu *pmu)
+{
+	bool needed = pmu->host_sampling || pmu->guest_freeze;
+	bool usable = is_nmi(pmu->guest_lvtpc) && !(pmu->guest_lvtpc & LVT_MASKED);
+
+	lvtpc_write(needed && !usable ? LVTPC_BORROWED : pmu->guest_lvtpc);
+}
+
+/*
+ * Learns what the guest may have written without an exit. `nmi`: an NMI has just come. The APIC masks the entry when it
+ * accepts a PMI (SDM Vol. 3A, "Local Vector Table": set on a performance-monitoring interrupt), so a mask found then is the
+ * hardware's, not the guest's. Returns whether the NMI can be a PMI.
+ */
+static bool lvtpc_sync(struct pmu *pmu, bool nmi)
+{
+	uint32_t now = lvtpc_read();
+	bool accepted = nmi && is_nmi(now) && (now & LVT_MASKED);
+
+	if (!apic_is_x2apic() && (now & ~LVT_MASKED) != LVTPC_BORROWED)
+		pmu->guest_lvtpc = accepted ? now & ~LVT_MASKED : now;
+	return accepted;
+}
+
+static void pass_on(struct cpu *cpu)
+{
+	cpu->nmi.pending = true;
+	cpu->pmu.stats.guest_nmis++;
+}
+
+/* Takes the guest's entry as the APIC would: returns it as it was, and leaves it masked. */
+static uint32_t lvtpc_accept(struct pmu *pmu)
+{
+	uint32_t lvtpc = pmu_is_open(pmu) ? lvtpc_read() : pmu->guest_lvtpc;
+
+	if (pmu_is_open(pmu))
+		lvtpc_write(lvtpc | LVT_MASKED);
+	else
+		pmu->guest_lvtpc = lvtpc | LVT_MASKED;
+	return lvtpc;
+}
+
+static void freeze(struct pmu *pmu)
+{
+	if (!pmu->guest_freeze)
+		return;
+	if (pmu_is_open(pmu))
+		pmu->ops->set_status(pmu->guest_freeze);
+	else
+		pmu->guest_status |= pmu->guest_freeze;
+	pmu_update_gate(pmu);
+}
+
+void guest_pmi(struct cpu *cpu)
+{
+	struct pmu *pmu = &cpu->pmu;
+	uint32_t lvtpc;
+
+	freeze(pmu);
+	lvtpc = lvtpc_accept(pmu);
+	if (lvtpc & LVT_MASKED) {
+		pmu->stats.guest_pmis_masked++;
+	} else if (is_nmi(lvtpc)) {
+		cpu->nmi.pending = true;
+		cpu->nmi.window = true;
+	} else {
+		/* Through the real APIC, so that IRR, ISR and PPR are what the handler's EOI expects. */
+		apic_self_ipi(lvtpc & LVT_VECTOR);
+	}
+}
+
+static void shared_nmi(struct cpu *cpu)
+{
+	struct pmu *pmu = &cpu->pmu;
+	uint64_t status = pmu->ops->status();
+	uint64_t host = status & pmu->host;
+	uint64_t guest = pmu_take_status(pmu, status);
+	bool pmi = lvtpc_sync(pmu, true);
+
+	pmu->guest_status |= guest;
+	if (host)
+		host_events_overflowed(pmu, host);
+	pmu->stats.host_pmis += (uint64_t)__builtin_popcountll(host);
+	if (!pmi) {
+		pass_on(cpu);
+	} else if (!host || pmu->ops->interrupting(guest & pmu->guest)) {
+		pmu->stats.guest_pmis++;
+		guest_pmi(cpu);
+	}
+	if (!cpu->nmi.pending)
+		lvtpc_settle(pmu);
+}
+
+/* While open, the host counts nothing: any NMI is the guest's. */
+void pmu_nmi(struct cpu *cpu)
+{
+	if (pmu_is_open(&cpu->pmu))
+		pass_on(cpu);
+	else
+		shared_nmi(cpu);
+}
+
+void pmu_nmi_blocked(struct cpu *cpu)
+{
+	struct pmu *pmu = &cpu->pmu;
+
+	if (!pmu_is_open(pmu))
+		lvtpc_settle(pmu);
+	pmu->gate.nmi_window = true;
+	pmu_update_gate(pmu);
+}
+
+bool pmu_read_lvtpc(struct cpu *cpu, uint64_t *value)
+{
+	*value = cpu->pmu.guest_lvtpc;
+	return true;
+}
+
+bool pmu_write_lvtpc(struct cpu *cpu, uint64_t value)
+{
+	if (value & ~(uint64_t)(LVT_VECTOR | LVT_MODE | LVT_PENDING | LVT_MASKED))
+		return false;
+	cpu->pmu.guest_lvtpc = (uint32_t)value & ~LVT_PENDING;
+	lvtpc_settle(&cpu->pmu);
+	return true;
+}
+
+void pmu_poll(struct cpu *cpu)
+{
+	struct pmu *pmu = &cpu->pmu;
+	uint64_t host;
+
+	if (pmu_is_open(pmu) || cpu->nmi.in_root)
+		return;
+	host = pmu->ops->status() & pmu->host;
+	if (host)
+		host_events_overflowed(pmu, host);
+	pmu->stats.host_late += (uint64_t)__builtin_popcountll(host & pmu->host_sampling);
+	lvtpc_sync(pmu, false);
+	lvtpc_settle(pmu);
+}

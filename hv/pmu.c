@@ -1,0 +1,213 @@
+/*
+ * The partition and the guest's view of the global registers. pmi.c decides what an NMI means; emulated.c counts what
+ * pmuvisor completes for the guest; host_event.c runs the host's counters.
+ */
+#include "pmu_private.h"
+
+/* SDM Vol. 3B, "Streamlined Freeze_LBR_On_PMI" and "Streamlined Freeze_PerfMon_On_PMI": frozen is a status, not a control. */
+static bool frozen(const struct pmu *pmu)
+{
+	return pmu->guest_status & PMU_STATUS_CTR_FROZEN;
+}
+
+bool pmu_is_open(const struct pmu *pmu)
+{
+	return !pmu->shared || pmu->window;
+}
+
+uint64_t pmu_guest_ctrl(const struct pmu *pmu)
+{
+	return (pmu_is_open(pmu) ? pmu->gate.guest_ctrl : pmu->guest_ctrl) & pmu->guest;
+}
+
+void pmu_update_gate(struct pmu *pmu)
+{
+	struct pmu_gate *gate = &pmu->gate;
+
+	gate->open = pmu_is_open(pmu);
+	gate->rdpmc_open = gate->open || pmu->rdpmc_direct;
+	/*
+	 * With the host's counters running, a freeze by hardware would stop them for the guest's PMI, and the guest's for
+	 * the host's: while closed it is done here, at the PMI.
+	 */
+	gate->freeze = gate->open ? pmu->guest_freeze : 0;
+	gate->nmi_exits = pmu->shared || gate->nmi_window;
+	gate->host_ctrl = pmu->window ? 0 : pmu->host_in_host;
+	if (!gate->open)
+		gate->guest_ctrl = (frozen(pmu) ? 0 : pmu->guest_ctrl) | pmu->host_in_guest;
+	gate->dirty = true;
+}
+
+/* Removes the guest's bits of `status` from the hardware, so that the next overflow is seen as new. Returns them. */
+uint64_t pmu_take_status(struct pmu *pmu, uint64_t status)
+{
+	uint64_t mine = status & (pmu->guest | pmu->caps.clear_flags);
+
+	if (mine)
+		pmu->ops->clear_status(mine);
+	return mine;
+}
+
+/* Gives the global registers to the guest as they would be if it were alone. The caller has stopped the host's counters. */
+static void pmu_open(struct pmu *pmu)
+{
+	if (pmu->guest_status)
+		pmu->ops->set_status(pmu->guest_status);
+	pmu->gate.guest_ctrl = pmu->guest_ctrl;
+	pmu->guest_status = 0;
+	lvtpc_open(pmu);
+}
+
+/* Takes them back: what the guest left in the hardware becomes its virtual state. */
+static void pmu_close(struct pmu *pmu)
+{
+	uint64_t status = pmu->ops->status();
+
+	pmu->guest_ctrl = pmu->gate.guest_ctrl & pmu->guest;
+	pmu->guest_status = pmu_take_status(pmu, status);
+	if (status & pmu->host) /* only the guest can have set these, while it could */
+		pmu->ops->clear_status(status & pmu->host);
+	lvtpc_close(pmu);
+}
+
+bool pmu_read_global(struct cpu *cpu, enum pmu_global reg, uint64_t *value)
+{
+	struct pmu *pmu = &cpu->pmu;
+
+	*value = 0;
+	switch (reg) {
+	case PMU_CTRL: *value = pmu->guest_ctrl; return true;
+	case PMU_STATUS: *value = pmu->guest_status | (pmu->ops->status() & pmu->guest); return true;
+	case PMU_INUSE: *value = pmu->ops->inuse(pmu->guest); return true;
+	case PMU_STATUS_CLEAR:
+	case PMU_STATUS_SET: return true;
+	}
+	return false;
+}
+
+static bool write_ctrl(struct pmu *pmu, uint64_t value)
+{
+	if (value & ~pmu->guest)
+		return false;
+	pmu->guest_ctrl = value;
+	pmu_update_gate(pmu);
+	return true;
+}
+
+static bool clear_status(struct pmu *pmu, uint64_t value)
+{
+	if (value & ~(pmu->guest | pmu->caps.clear_flags))
+		return false;
+	pmu->guest_status &= ~value;
+	if (value & pmu->guest)
+		pmu->ops->clear_status(value & pmu->guest);
+	pmu_update_gate(pmu);
+	return true;
+}
+
+static bool set_status(struct pmu *pmu, uint64_t value)
+{
+	if (value & ~(pmu->guest | pmu->caps.set_flags))
+		return false;
+	pmu->guest_status |= value;
+	pmu_update_gate(pmu);
+	return true;
+}
+
+bool pmu_write_global(struct cpu *cpu, enum pmu_global reg, uint64_t value)
+{
+	switch (reg) {
+	case PMU_CTRL: return write_ctrl(&cpu->pmu, value);
+	case PMU_STATUS_CLEAR: return clear_status(&cpu->pmu, value);
+	case PMU_STATUS_SET: return set_status(&cpu->pmu, value);
+	case PMU_STATUS:
+	case PMU_INUSE: return false; /* read-only */
+	}
+	return false;
+}
+
+void pmu_write_freeze(struct cpu *cpu, uint64_t freeze)
+{
+	cpu->pmu.guest_freeze = freeze;
+	if (!pmu_is_open(&cpu->pmu))
+		lvtpc_settle(&cpu->pmu);
+	pmu_update_gate(&cpu->pmu);
+}
+
+void pmu_window_end(struct cpu *cpu)
+{
+	struct pmu *pmu = &cpu->pmu;
+
+	if (!pmu->window)
+		return;
+	pmu->window = false;
+	pmu_close(pmu);
+	pmu->stats.paused_tsc += reg_rdtsc() - pmu->window_since;
+	host_events_resume(pmu);
+	pmu_update_gate(pmu);
+}
+
+static void window_begin(struct cpu *cpu)
+{
+	struct pmu *pmu = &cpu->pmu;
+
+	host_events_pause(cpu);
+	pmu_open(pmu);
+	pmu->window = true;
+	pmu->window_since = reg_rdtsc();
+	pmu->stats.windows++;
+}
+
+/*
+ * The NMI-window exit comes exactly at the IRET that ends the handler: SDM Vol. 3C, "NMI-window exiting". With a window
+ * open that is where it closes.
+ */
+void pmu_nmi_injected(struct cpu *cpu)
+{
+	struct pmu *pmu = &cpu->pmu;
+
+	if (pmu->shared && cpu->nmi.window && !pmu->window)
+		window_begin(cpu);
+	cpu->nmi.window = false;
+	pmu->gate.nmi_window = pmu->window;
+	pmu_update_gate(pmu);
+}
+
+void pmu_host_enable(struct cpu *cpu, bool enable)
+{
+	struct pmu *pmu = &cpu->pmu;
+	bool share = enable && (pmu->host_in_guest || pmu->host_sampling);
+
+	pmu_window_end(cpu);
+	if (enable)
+		host_events_program(pmu);
+	else
+		host_events_clear(pmu);
+	if (share && !pmu->shared) {
+		pmu->shared = true;
+		pmu_close(pmu);
+	} else if (!share && pmu->shared) {
+		pmu->shared = false;
+		pmu_open(pmu);
+	}
+	pmu_update_gate(pmu);
+}
+
+bool pmu_init(struct cpu *cpu, const struct pmu_ops *ops, const struct hv_config *config)
+{
+	struct pmu *pmu = &cpu->pmu;
+	unsigned nr_gp;
+
+	if (!ops->ident(&pmu->caps))
+		return false;
+	pmu->ops = ops;
+	nr_gp = pmu->caps.nr_gp;
+	pmu->host = (BIT(nr_gp) - BIT(nr_gp - config->host_counters)) | (uint64_t)config->host_fixed << 32;
+	pmu->guest = pmu->caps.counters & ~pmu->host;
+	pmu->rdpmc_direct = config->rdpmc == CONFIG_RDPMC_DIRECT;
+	pmu->gate.guest_ctrl = ops->enabled() & pmu->guest;
+	ops->enable(0);
+	host_events_init(pmu, config);
+	pmu_host_enable(cpu, true);
+	return true;
+}

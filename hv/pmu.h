@@ -1,0 +1,153 @@
+/*
+ * The PMU under two owners: which counters are the guest's, which the host's (pmuvisor's), and how the registers both
+ * need are merged. Vendor-neutral: counters are named by their bit in the global control register (n: general-purpose
+ * counter n, 32 + m: fixed counter m); no register number stands here.
+ *
+ * direct: the host counts nothing while the guest runs. The guest reaches the global registers, RDPMC and its PMI itself.
+ * shared: host counters run with the guest's. The global registers are "closed": accesses exit and are merged. When a
+ *	   PMI is delivered to the guest as an NMI they are opened, with the host paused, until the guest's IRET ends the
+ *	   handler ("window").
+ */
+#ifndef HV_PMU_H
+#define HV_PMU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bits.h"
+#include "config.h"
+
+/* Bits of the global status register beside the counters'; the same for both vendors. */
+#define PMU_STATUS_LBR_FROZEN	BIT(58)
+#define PMU_STATUS_CTR_FROZEN	BIT(59)
+
+/* What this CPU's PMU has. Filled once by the vendor's ident(); after that nobody asks "Intel?". */
+struct pmu_caps {
+	unsigned version;
+	unsigned nr_gp, width;	 /* width in bits, of every counter */
+	uint32_t fixed;		 /* bitmap */
+	uint64_t counters;	 /* all of them, in the global layout */
+	uint64_t clear_flags;	 /* status bits beside the counters' that a guest may clear, */
+	uint64_t set_flags;	 /* and set */
+	uint64_t capabilities;	 /* IA32_PERF_CAPABILITIES, 0 where there is none */
+};
+
+enum pmu_global { PMU_CTRL, PMU_STATUS, PMU_STATUS_CLEAR, PMU_STATUS_SET, PMU_INUSE };
+
+/* The vendor's registers. Every access is one MSR access unless said otherwise; all run in root mode. */
+struct pmu_ops {
+	const char *name;
+	bool (*ident)(struct pmu_caps *caps);
+	void (*enable)(uint64_t counters); /* the global control register, now, in root mode */
+	uint64_t (*enabled)(void);	/* the global control register */
+	uint64_t (*status)(void);
+	void (*clear_status)(uint64_t bits);
+	void (*set_status)(uint64_t bits);
+	uint64_t (*read)(unsigned counter);
+	void (*write)(unsigned counter, uint64_t value);
+	void (*program)(unsigned counter, const struct config_event *event); /* NULL: off */
+	/* Of `counters`, those that count a retired instruction at this privilege (reads one selector each in use). */
+	uint64_t (*counts_instructions)(uint64_t counters, bool user);
+	/* Of `counters`, those whose overflow asks for a PMI (reads one selector each). */
+	uint64_t (*interrupting)(uint64_t counters);
+	/* The in-use register as it would read with these counters alone. */
+	uint64_t (*inuse)(uint64_t counters);
+};
+extern const struct pmu_ops pmu_intel;
+
+/* What the next VM entry must establish. Written here, carried into the VMCS or VMCB by the vendor when `dirty`. */
+struct pmu_gate {
+	bool dirty;
+	bool open;	     /* global registers untrapped; the vendor keeps guest_ctrl up to date at each exit */
+	bool rdpmc_open;
+	bool nmi_exits;	     /* NMIs exit, and the guest has virtual NMI blocking */
+	bool nmi_window;     /* exit as soon as an NMI could be injected */
+	uint64_t guest_ctrl; /* global control while the guest runs, */
+	uint64_t host_ctrl;  /* and from the exit on */
+	uint64_t freeze;     /* PMU_STATUS_*_FROZEN: which freezes on PMI the hardware does for the guest */
+};
+
+struct pmu_host_event {
+	const struct config_event *config;
+	unsigned counter;
+	uint64_t overflows; /* of the period */
+	uint64_t total;	    /* events counted up to the last write of the counter */
+	uint64_t start;	    /* the value last written to the counter */
+	uint64_t paused_at; /* its value while a window is open */
+};
+
+/* Since pmuvisor started; printed by dump.c. */
+struct pmu_stats {
+	uint64_t host_pmis;	     /* overflows of host counters that came by an NMI */
+	uint64_t host_late;	     /* and those found without one, because the guest kept the LVTPC masked */
+	uint64_t guest_pmis;	     /* hardware PMIs passed on to the guest in shared mode */
+	uint64_t guest_pmis_emulated; /* PMIs of an overflow by an emulated instruction */
+	uint64_t guest_pmis_masked;  /* PMIs the guest's LVTPC had masked, dropped as the APIC does */
+	uint64_t guest_nmis;	     /* NMIs that no counter explains, passed on */
+	uint64_t root_nmis;	     /* NMIs of any kind that arrived in root mode */
+	uint64_t windows;
+	uint64_t paused_tsc;	     /* time with the host's counters paused, in TSC ticks */
+	uint64_t emulated;	     /* instructions completed for the guest and counted */
+	uint64_t hidden_writes;	     /* exits that found the guest had enabled a hidden counter's bit (harmless) */
+};
+
+struct pmu {
+	const struct pmu_ops *ops;
+	struct pmu_caps caps;
+	uint64_t guest, host; /* the partition, in the global layout */
+	bool shared, window;
+	bool rdpmc_direct;
+	/* The guest's own registers, where the hardware can't hold them because the host's share it: */
+	uint64_t guest_ctrl;   /* while closed */
+	uint64_t guest_status; /* while closed: bits taken out of the hardware, or set by emulation */
+	uint64_t guest_freeze; /* what the guest asked of DEBUGCTL's two freeze bits, as PMU_STATUS_*_FROZEN */
+	uint32_t guest_lvtpc;  /* while closed: what the guest's LVTPC holds */
+	/* The host's: */
+	uint64_t host_in_guest, host_in_host; /* counters live in guest mode, in root mode */
+	uint64_t host_sampling;		      /* counters with a period */
+	uint64_t window_since;		      /* TSC */
+	unsigned nr_events;
+	struct pmu_host_event events[CONFIG_MAX_EVENTS];
+	struct pmu_gate gate;
+	struct pmu_stats stats;
+};
+
+struct cpu;
+
+/*
+ * Takes over this CPU's PMU for `config`, which config_fits() has accepted: the host's counters are cleared and
+ * programmed. False: the vendor's ident() found no PMU it can use, and nothing was changed.
+ */
+bool pmu_init(struct cpu *cpu, const struct pmu_ops *ops, const struct hv_config *config);
+
+/* Start or stop the host's events: stopped, the PMU is in direct mode. The guest can't tell. */
+void pmu_host_enable(struct cpu *cpu, bool enable);
+
+/* The guest's accesses to trapped registers. False: the access takes #GP. */
+bool pmu_read_global(struct cpu *cpu, enum pmu_global reg, uint64_t *value);
+bool pmu_write_global(struct cpu *cpu, enum pmu_global reg, uint64_t value);
+void pmu_write_freeze(struct cpu *cpu, uint64_t freeze);
+uint64_t pmu_guest_ctrl(const struct pmu *pmu);
+
+/* An instruction was completed on the guest's behalf: it counts as one retired. */
+void pmu_emulated(struct cpu *cpu);
+
+/* An NMI exited, or arrived in root mode. Afterwards cpu->nmi says whether the guest gets one. */
+void pmu_nmi(struct cpu *cpu);
+/* The guest's handler of a PMI has ended: close the window, resume the host. */
+void pmu_window_end(struct cpu *cpu);
+/* The vendor has injected the NMI that pmu_nmi() asked for. */
+void pmu_nmi_injected(struct cpu *cpu);
+
+/* The guest can't take its NMI yet. */
+void pmu_nmi_blocked(struct cpu *cpu);
+/* LVTPC where it is trapped: closed, in x2APIC mode. False: #GP. */
+bool pmu_read_lvtpc(struct cpu *cpu, uint64_t *value);
+bool pmu_write_lvtpc(struct cpu *cpu, uint64_t value);
+
+/* Overflows that no NMI announced. Called with each dump. */
+void pmu_poll(struct cpu *cpu);
+/* Events counted so far; exact while this CPU is in root mode. */
+uint64_t pmu_host_count(const struct pmu *pmu, const struct pmu_host_event *event);
+
+#endif

@@ -1,0 +1,31 @@
+/* Shared by pmu.c, pmi.c, emulated.c and host_event.c; nobody else includes it. */
+#ifndef HV_PMU_PRIVATE_H
+#define HV_PMU_PRIVATE_H
+
+#include "cpu.h"
+#include "arch/x86/reg.h"
+
+/* pmu.c */
+bool pmu_is_open(const struct pmu *pmu);
+void pmu_update_gate(struct pmu *pmu);
+uint64_t pmu_take_status(struct pmu *pmu, uint64_t status);
+
+/* pmi.c: the guest's local vector table entry, and the hardware's, which the host needs too. */
+void lvtpc_open(struct pmu *pmu);
+void lvtpc_close(struct pmu *pmu);
+/* While closed: makes the hardware's entry what guest and host together need. */
+void lvtpc_settle(struct pmu *pmu);
+/* A guest counter with its PMI enabled has overflowed; the status bit is set already. */
+void guest_pmi(struct cpu *cpu);
+
+/* host_event.c */
+void host_events_init(struct pmu *pmu, const struct hv_config *config);
+void host_events_program(struct pmu *pmu);
+void host_events_clear(struct pmu *pmu);
+/* Around a window: the counters read 0 in between, and their counts are kept. */
+void host_events_pause(struct cpu *cpu);
+void host_events_resume(struct pmu *pmu);
+/* Overflows of `counters`: acknowledged, counted, reloaded. */
+void host_events_overflowed(struct pmu *pmu, uint64_t counters);
+
+#endif
