@@ -1,9 +1,12 @@
 # Host unit tests: each tests/unit/test_*.c is one program, linked with the sources it tests, named here.
+PMU_MODEL		:= $(wildcard tests/machine/pmu_*.c)
 UNIT_test_config	:= hv/config.c hv/sentence.c
 UNIT_test_paging	:= arch/x86/paging.c
 UNIT_test_requirements	:= arch/x86/requirements.c hv/sentence.c
-UNIT_test_pmu_model	:= $(wildcard tests/machine/pmu_*.c)
-UNIT_test_pmu_count	:= $(wildcard tests/machine/pmu_*.c)
+UNIT_test_pmu_model	:= $(PMU_MODEL)
+UNIT_test_pmu_registers	:= $(PMU_MODEL)
+UNIT_test_pmu_count	:= $(PMU_MODEL)
+UNIT_test_pmu_shortcuts	:= $(PMU_MODEL)
 
 UNIT_BUILD	:= $(BUILD)/tests/unit
 UNIT_TESTS	:= $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))

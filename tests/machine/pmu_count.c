@@ -2,9 +2,9 @@
  * Counting: what one retired instruction does to the counters, and how long the model need not look.
  *
  * count_instruction() is the rule, one instruction at a time. Most counters only add the same amount for every
- * instruction; for those the model works out how many instructions may retire before one of them wraps (the budget), lets
- * the inline pmu_model_retire() count that down, and adds up afterwards (pmu_fold). The wrapping instruction itself always
- * goes through count_instruction().
+ * instruction; for those the model works out how many instructions may retire before one of them wraps (the budget),
+ * lets the inline pmu_model_retire() count that down, and adds up afterwards (pmu_fold). The wrapping instruction
+ * itself always goes through count_instruction().
  */
 #include <string.h>
 
@@ -24,8 +24,9 @@ static uint64_t read_clock(const struct pmu_model *model)
 }
 
 /*
- * Reference cycles since the last instruction, on its account. SDM Vol. 3B, "Fixed-function Performance Counters": at the
- * rate of the time-stamp counter, not in HLT. The crystal clock is a 32nd of it, as if CPUID.15H said so.
+ * Reference cycles since the last instruction, on its account. SDM Vol. 3B, "Architectural Performance Monitoring
+ * Version 2": at the rate of the time-stamp counter, not in HLT. The crystal clock is a 32nd of it, as if CPUID.15H
+ * said so.
  */
 #define CRYSTAL_SHIFT 5
 
@@ -41,16 +42,16 @@ static void add_reference_cycles(struct pmu_model *model)
 }
 
 /*
- * SDM Vol. 3B, "Architectural Performance Monitoring Version 1" (IA32_PERFEVTSELx fields): a counter mask turns the events
- * of a cycle into one or none, INV reverses the comparison, and edge detect counts only when the condition begins to
- * hold. Without a counter mask INV means nothing. The model's cycle, for this, is one instruction. An instruction of
- * a class the counter does not select is a cycle in which the condition does not hold.
+ * SDM Vol. 3B, "Architectural Performance Monitoring Version 1" (IA32_PERFEVTSELx fields): a counter mask turns the
+ * events of a cycle into one or none, INV reverses the comparison, and edge detect counts only when the condition
+ * begins to hold. Without a counter mask INV means nothing. The model's cycle, for this, is one instruction. An
+ * instruction of a class the counter does not select is a cycle in which the condition does not hold.
  */
-static uint64_t qualify(struct pmu_counter *counter, enum pmu_class class, uint64_t events)
+static uint64_t qualify(struct pmu_counter *counter, enum pmu_privilege privilege, uint64_t events)
 {
 	bool before = counter->condition, reached = events >= counter->cmask;
 
-	if (!counter->counts[class])
+	if (!counter->counts[privilege])
 		events = 0;
 	else if (counter->cmask)
 		events = reached != counter->invert;
@@ -61,9 +62,9 @@ static uint64_t qualify(struct pmu_counter *counter, enum pmu_class class, uint6
 }
 
 /*
- * SDM Vol. 3B, "Architectural Performance Monitoring Version 2": the status bit reports a wrap whether or not an interrupt
- * is enabled for it. Nothing reloads the counter: it goes on from the remainder. A further wrap interrupts again, also
- * with the status bit still set.
+ * SDM Vol. 3B, "Architectural Performance Monitoring Version 2": the status bit reports a wrap whether or not an
+ * interrupt is enabled for it. Nothing reloads the counter: it goes on from the remainder. A further wrap interrupts
+ * again, also with the status bit still set.
  */
 static bool add_events(struct pmu_model *model, unsigned i, uint64_t events)
 {
@@ -80,9 +81,10 @@ static bool add_events(struct pmu_model *model, unsigned i, uint64_t events)
 }
 
 /*
- * Counters wrapping at the same instruction share one interrupt: the status bits are there for all of them when it comes.
+ * Counters wrapping at the same instruction share one interrupt: the status bits are there for all of them when it
+ * comes.
  */
-static void count_instruction(struct pmu_model *model, enum pmu_class class)
+static void count_instruction(struct pmu_model *model, enum pmu_privilege privilege)
 {
 	bool pmi = false;
 
@@ -92,22 +94,24 @@ static void count_instruction(struct pmu_model *model, enum pmu_class class)
 	for (unsigned i = 0; i < NR_COUNTERS; i++) {
 		struct pmu_counter *counter = &model->counters[i];
 
-		pmi |= add_events(model, i, qualify(counter, class, model->signals[counter->signal]));
+		pmi |= add_events(model, i, qualify(counter, privilege, model->signals[counter->signal]));
 	}
 	pmu_model_forget(model);
 	if (pmi)
 		pmu_raise_pmi(model);
 }
 
-/* The instructions retired since the last call, for counters that count every one of a class alike. None of them wraps. */
+/*
+ * The instructions retired since the last call, for counters that count every one of a class alike. None of them wraps.
+ */
 void pmu_fold(struct pmu_model *model)
 {
-	for (unsigned class = 0; class < NR_CLASSES; class ++) {
-		uint64_t retired = model->granted[class] - model->hot.budget[class];
+	for (unsigned privilege = 0; privilege < NR_PRIVILEGES; privilege++) {
+		uint64_t retired = model->granted[privilege] - model->hot.budget[privilege];
 
-		model->granted[class] = model->hot.budget[class];
+		model->granted[privilege] = model->hot.budget[privilege];
 		for (unsigned i = 0; retired && i < NR_COUNTERS; i++)
-			if (model->counters[i].counts[class])
+			if (model->counters[i].counts[privilege])
 				model->counters[i].value += retired * pmu_signal_rate(model->counters[i].signal);
 	}
 }
@@ -125,7 +129,7 @@ static uint64_t counter_budget(const struct pmu_model *model, const struct pmu_c
 	if (!rate)
 		return UNBOUNDED;
 	instructions = (left + rate - 1) / rate;
-	return counter->counts[CLASS_OS] && counter->counts[CLASS_USR] ? (instructions + 1) / 2 : instructions;
+	return counter->counts[PRIVILEGE_OS] && counter->counts[PRIVILEGE_USR] ? (instructions + 1) / 2 : instructions;
 }
 
 static bool counter_needs_clock(const struct pmu_counter *counter)
@@ -141,10 +145,10 @@ static bool counter_needs_all(const struct pmu_counter *counter)
 
 static bool counter_is_on(const struct pmu_counter *counter)
 {
-	return counter->counts[CLASS_OS] || counter->counts[CLASS_USR];
+	return counter->counts[PRIVILEGE_OS] || counter->counts[PRIVILEGE_USR];
 }
 
-static uint64_t class_budget(const struct pmu_model *model, enum pmu_class class)
+static uint64_t budget_of(const struct pmu_model *model, enum pmu_privilege privilege)
 {
 	uint64_t budget = UNBOUNDED;
 
@@ -152,7 +156,7 @@ static uint64_t class_budget(const struct pmu_model *model, enum pmu_class class
 		return 1;
 	for (unsigned i = 0; i < NR_COUNTERS; i++) {
 		const struct pmu_counter *counter = &model->counters[i];
-		uint64_t wanted = counter->counts[class] ? counter_budget(model, counter) : UNBOUNDED;
+		uint64_t wanted = counter->counts[privilege] ? counter_budget(model, counter) : UNBOUNDED;
 
 		if (wanted < budget)
 			budget = wanted;
@@ -162,13 +166,13 @@ static uint64_t class_budget(const struct pmu_model *model, enum pmu_class class
 
 static void grant(struct pmu_model *model)
 {
-	for (unsigned class = 0; class < NR_CLASSES; class ++)
-		model->granted[class] = model->hot.budget[class] = class_budget(model, class);
+	for (unsigned privilege = 0; privilege < NR_PRIVILEGES; privilege++)
+		model->granted[privilege] = model->hot.budget[privilege] = budget_of(model, privilege);
 }
 
 /*
- * SDM Vol. 3B, "Architectural Performance Monitoring Version 4": a counter counts if its own enable, its GLOBAL_CTRL bit and
- * the class selection say so, and CTR_Frz is clear.
+ * SDM Vol. 3B, "Architectural Performance Monitoring Version 4": a counter counts if its own enable, its GLOBAL_CTRL
+ * bit and the class selection say so, and CTR_Frz is clear.
  */
 static bool counter_enabled(const struct pmu_model *model, unsigned i)
 {
@@ -182,8 +186,8 @@ static void configure_gp(struct pmu_model *model, unsigned n)
 	bool on = counter_enabled(model, n) && (evtsel & EVTSEL_EN);
 
 	counter->signal = pmu_event_signal(evtsel & 0xff, evtsel >> 8 & 0xff);
-	counter->counts[CLASS_OS] = on && (evtsel & EVTSEL_OS);
-	counter->counts[CLASS_USR] = on && (evtsel & EVTSEL_USR);
+	counter->counts[PRIVILEGE_OS] = on && (evtsel & EVTSEL_OS);
+	counter->counts[PRIVILEGE_USR] = on && (evtsel & EVTSEL_USR);
 	counter->pmi = evtsel & EVTSEL_INT;
 	counter->cmask = evtsel >> 24 & 0xff;
 	counter->invert = evtsel & EVTSEL_INV;
@@ -196,8 +200,8 @@ static void configure_fixed(struct pmu_model *model, unsigned m)
 	bool on = counter_enabled(model, PMU_MODEL_MAX_GP + m);
 
 	counter->signal = pmu_fixed_signal(m);
-	counter->counts[CLASS_OS] = on && (model->fixed_ctr_ctrl & FIXED_OS(m));
-	counter->counts[CLASS_USR] = on && (model->fixed_ctr_ctrl & FIXED_USR(m));
+	counter->counts[PRIVILEGE_OS] = on && (model->fixed_ctr_ctrl & FIXED_OS(m));
+	counter->counts[PRIVILEGE_USR] = on && (model->fixed_ctr_ctrl & FIXED_USR(m));
 	counter->pmi = model->fixed_ctr_ctrl & FIXED_PMI(m);
 }
 
@@ -235,18 +239,18 @@ void pmu_configure(struct pmu_model *model)
 }
 
 /*
- * The inline pmu_model_retire() has taken this instruction off the budget: it stays off, but it is not for pmu_fold() to add.
- * The PMI may have changed the configuration and with it the budget.
+ * The inline pmu_model_retire() has taken this instruction off the budget: it stays off, but it is not for pmu_fold()
+ * to add. The PMI may have changed the configuration and with it the budget.
  */
 void pmu_model_retire_one(struct pmu_model *model, unsigned cpl)
 {
-	enum pmu_class class = cpl ? CLASS_USR : CLASS_OS;
+	enum pmu_privilege privilege = cpl ? PRIVILEGE_USR : PRIVILEGE_OS;
 
-	model->hot.budget[class]++;
+	model->hot.budget[privilege]++;
 	pmu_fold(model);
-	model->granted[class] = --model->hot.budget[class];
-	count_instruction(model, class);
-	if (model->hot.budget[class] == 0)
+	model->granted[privilege] = --model->hot.budget[privilege];
+	count_instruction(model, privilege);
+	if (model->hot.budget[privilege] == 0)
 		grant(model);
 }
 

@@ -12,7 +12,7 @@
 #include "pmu_private.h"
 
 #define CYCLES_PER_INSTRUCTION 2
-#define SLOTS_PER_CYCLE        5 /* SDM Vol. 3B, "Performance Monitoring Unit for Ice Lake": five slots a cycle */
+#define SLOTS_PER_CYCLE        5 /* the width of Ice Lake's allocation */
 
 /*
  * SDM Vol. 3B, "Pre-defined Architectural Performance Events"; the other umasks of C4H and C5H from Intel's published
@@ -33,7 +33,7 @@ static const struct {
 	{ 0xc5, 0x11, SIGNAL_MISPREDICTED_COND },
 };
 
-/* SDM Vol. 3B, "Fixed-function Performance Counters". */
+/* SDM Vol. 3B, "Architectural Performance Monitoring Version 2". */
 static const enum pmu_signal fixed_signals[PMU_MODEL_MAX_FIXED] = {
 	SIGNAL_INSTRUCTIONS,
 	SIGNAL_CORE_CYCLES,
@@ -67,7 +67,8 @@ unsigned pmu_signal_rate(enum pmu_signal signal)
 
 /*
  * Conditional branches: a two-bit saturating counter per branch address, not taken at first, so that a loop costs a
- * miss or two when it starts and one when it ends. Like the caches below, the predictor learns only while somebody counts.
+ * miss or two when it starts and one when it ends. Like the caches below, the predictor learns only while somebody
+ * counts.
  */
 static bool jcc_predicted(struct pmu_predictor *predictor, uint64_t from, bool taken)
 {
@@ -143,9 +144,9 @@ void pmu_model_count_branch(struct pmu_model *model, enum pmu_model_branch kind,
 }
 
 /*
- * Two caches. The first is direct-mapped, 512 lines: what it holds is no LLC reference. The last-level cache has 1024 sets
- * of 8 ways of 128-byte sectors, least recently used out first; a sector is two lines, as if every miss fetched its
- * neighbour too. They learn only while somebody counts accesses, and CLFLUSH empties both always.
+ * Two caches. The first is direct-mapped, 512 lines: what it holds is no LLC reference. The last-level cache has 1024
+ * sets of 8 ways of 128-byte sectors, least recently used out first; a sector is two lines, as if every miss fetched
+ * its neighbour too. They learn only while somebody counts accesses, and CLFLUSH empties both always.
  */
 #define LINE_SHIFT   6
 #define SECTOR_SHIFT 7

@@ -1,14 +1,16 @@
 /*
- * The registers of the PMU model, its interrupt, and what VMX transitions do to both.
+ * The PMU model's life, its interrupt, what CPUID says of it, and what VMX transitions do to it.
  *
- * SDM names in comments are of the Intel SDM, Volume 3B unless another is given.
+ * Titles in comments are of the Intel SDM, Volume 3B unless another is named.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "pmu_private.h"
 
-/* No PEBS, no LBR format, no freezing in SMM: the model does not do these things, so the processor does not have them. */
+/*
+ * No PEBS, no LBR format, no freezing in SMM: the model does not do these things, so the processor does not have them.
+ */
 const struct pmu_model_caps pmu_model_icelake = {
 	.version = 5,
 	.nr_gp = 8,
@@ -20,423 +22,11 @@ const struct pmu_model_caps pmu_model_icelake = {
 #define NR_ARCH_EVENTS                                                                                                 \
 	8 /* "Pre-defined Architectural Performance Events" up to topdown slots: what Ice Lake enumerates */
 
-/* Vol. 4, "IA-32 Architectural MSRs", IA32_MISC_ENABLE. */
-#define MISC_ENABLE_FAST_STRINGS     BIT(0)
-#define MISC_ENABLE_THERMAL_CONTROL  BIT(3)
-#define MISC_ENABLE_PERFMON          BIT(7)
-#define MISC_ENABLE_BTS_UNAVAILABLE  BIT(11)
-#define MISC_ENABLE_PEBS_UNAVAILABLE BIT(12)
-#define MISC_ENABLE_SPEEDSTEP        BIT(16)
-#define MISC_ENABLE_MONITOR          BIT(18)
-#define MISC_ENABLE_LIMIT_CPUID      BIT(22)
-#define MISC_ENABLE_XTPR_DISABLE     BIT(23)
-#define MISC_ENABLE_XD_DISABLE       BIT(34)
-#define MISC_ENABLE_TURBO_DISABLE    BIT(38)
-#define MISC_ENABLE_RESET                                                                                              \
-	(MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_PERFMON | MISC_ENABLE_BTS_UNAVAILABLE | MISC_ENABLE_PEBS_UNAVAILABLE | \
-	 MISC_ENABLE_MONITOR)
-#define MISC_ENABLE_WRITABLE                                                                                           \
-	(MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_THERMAL_CONTROL | MISC_ENABLE_SPEEDSTEP | MISC_ENABLE_MONITOR |        \
-	 MISC_ENABLE_LIMIT_CPUID | MISC_ENABLE_XTPR_DISABLE | MISC_ENABLE_XD_DISABLE | MISC_ENABLE_TURBO_DISABLE)
-
 /* Vol. 3A, "Local Vector Table". Bit 12, delivery status, is read-only, and a PMI is never seen in transit here. */
 #define LVT_VECTOR   0xff
 #define LVT_MODE     0x700
 #define LVT_MASKED   0x10000
 #define LVT_WRITABLE (LVT_VECTOR | LVT_MODE | LVT_MASKED)
-
-static uint64_t gp_bits(const struct pmu_model *model)
-{
-	return BIT(model->caps.nr_gp) - 1;
-}
-
-static uint64_t fixed_bits(const struct pmu_model *model)
-{
-	return (BIT(model->caps.nr_fixed) - 1) << 32;
-}
-
-static bool has(const struct pmu_model *model, uint64_t capability)
-{
-	return model->caps.perf_capabilities & capability;
-}
-
-/* "Architectural Performance Monitoring Version 5": from here on AnyThread is deprecated and its bits are reserved. */
-static bool has_any_thread(const struct pmu_model *model)
-{
-	return model->caps.version < 5;
-}
-
-/*
- * "Architectural Performance Monitoring Version 1": bits of fields the processor lacks are reserved. Above bit 31 that is all
- * but Adaptive_Record here: no TSX, no event logging, no UMASK2 or EQ. Bit 19, once pin control, is kept and does nothing.
- */
-static uint64_t evtsel_writable(const struct pmu_model *model)
-{
-	uint64_t bits = BITS(31, 0);
-
-	if (!has_any_thread(model))
-		bits &= ~EVTSEL_ANY;
-	if (has(model, PERF_CAP_PEBS_BASELINE))
-		bits |= EVTSEL_ADAPTIVE;
-	return bits;
-}
-
-/* "Fixed-function Performance Counters": one field of four bits a counter; the fields of missing counters are reserved. */
-static uint64_t fixed_ctr_ctrl_writable(const struct pmu_model *model)
-{
-	uint64_t bits = 0;
-
-	for (unsigned m = 0; m < model->caps.nr_fixed; m++) {
-		bits |= FIXED_OS(m) | FIXED_USR(m) | FIXED_PMI(m);
-		if (has_any_thread(model))
-			bits |= FIXED_ANY(m);
-		if (has(model, PERF_CAP_PEBS_BASELINE))
-			bits |= FIXED_ADAPTIVE(m);
-	}
-	return bits;
-}
-
-static uint64_t global_ctrl_writable(const struct pmu_model *model)
-{
-	return gp_bits(model) | fixed_bits(model) | (has(model, PERF_CAP_METRICS) ? STATUS_PERF_METRICS : 0);
-}
-
-/* "IA32_PERF_GLOBAL_STATUS_SET MSR": without Processor Trace and SGX, bits 55 and 60 are reserved; 63 cannot be set. */
-static uint64_t status_settable(const struct pmu_model *model)
-{
-	return global_ctrl_writable(model) | STATUS_LBR_FRZ | STATUS_CTR_FRZ | STATUS_OVF_UNCORE | STATUS_OVF_BUF;
-}
-
-static uint64_t status_clearable(const struct pmu_model *model)
-{
-	return status_settable(model) | STATUS_COND_CHGD;
-}
-
-/*
- * "IA32_DEBUGCTL MSR". Reserved here: bus-lock detection and RTM, which this processor lacks, and all of BTS. Bit 14 can be
- * written whether or not PERF_CAPABILITIES announces it: Linux writes it from version 2 on.
- */
-#define DEBUGCTL_WRITABLE                                                                                              \
-	(DEBUGCTL_LBR | DEBUGCTL_BTF | DEBUGCTL_TR | DEBUGCTL_FREEZE_LBRS_ON_PMI | DEBUGCTL_FREEZE_PERFMON_ON_PMI |    \
-	 DEBUGCTL_ENABLE_UNCORE_PMI | DEBUGCTL_FREEZE_WHILE_SMM)
-
-/*
- * Registers, one read and one write a kind. `n` is the number within the kind. Both return false for #GP(0).
- */
-static bool write_faults(struct pmu_model *model, unsigned n, uint64_t value)
-{
-	(void)model, (void)n, (void)value;
-	return false;
-}
-
-static bool read_faults(struct pmu_model *model, unsigned n, uint64_t *value)
-{
-	(void)model, (void)n, (void)value;
-	return false;
-}
-
-static bool read_counter(struct pmu_model *model, unsigned i, uint64_t *value)
-{
-	pmu_fold(model);
-	*value = model->counters[i].value;
-	return true;
-}
-
-/* At once, also while it counts, and without an overflow. The instruction writing it is the first it may count. */
-static void write_counter(struct pmu_model *model, unsigned i, uint64_t value)
-{
-	pmu_fold(model);
-	model->counters[i].value = value & pmu_counter_mask(model);
-	pmu_configure(model);
-}
-
-static bool read_pmc(struct pmu_model *model, unsigned n, uint64_t *value)
-{
-	return n < model->caps.nr_gp && read_counter(model, n, value);
-}
-
-/* "Architectural Performance Monitoring Version 1": only EAX counts, extended with its sign to the counter's width. */
-static bool write_pmc(struct pmu_model *model, unsigned n, uint64_t value)
-{
-	if (n >= model->caps.nr_gp)
-		return false;
-	write_counter(model, n, (uint64_t)(int64_t)(int32_t)(uint32_t)value);
-	return true;
-}
-
-/* "Full-Width Writes to Performance Counter Registers". */
-static bool read_a_pmc(struct pmu_model *model, unsigned n, uint64_t *value)
-{
-	return has(model, PERF_CAP_FW_WRITE) && read_pmc(model, n, value);
-}
-
-static bool write_a_pmc(struct pmu_model *model, unsigned n, uint64_t value)
-{
-	if (!has(model, PERF_CAP_FW_WRITE) || n >= model->caps.nr_gp || value & ~pmu_counter_mask(model))
-		return false;
-	write_counter(model, n, value);
-	return true;
-}
-
-static bool read_fixed(struct pmu_model *model, unsigned m, uint64_t *value)
-{
-	return m < model->caps.nr_fixed && read_counter(model, PMU_MODEL_MAX_GP + m, value);
-}
-
-/* "Fixed-function Performance Counters": the bits above the width are reserved and must be written 0. */
-static bool write_fixed(struct pmu_model *model, unsigned m, uint64_t value)
-{
-	if (m >= model->caps.nr_fixed || value & ~pmu_counter_mask(model))
-		return false;
-	write_counter(model, PMU_MODEL_MAX_GP + m, value);
-	return true;
-}
-
-/*
- * A register that decides what counts. The new value holds from the instruction writing it on: of a WRMSR that enables a
- * counter and the one that disables it again, the first is counted and the second is not.
- */
-static bool write_config(struct pmu_model *model, uint64_t *reg, uint64_t value, uint64_t writable)
-{
-	if (value & ~writable)
-		return false;
-	pmu_fold(model);
-	*reg = value;
-	pmu_configure(model);
-	return true;
-}
-
-static bool read_evtsel(struct pmu_model *model, unsigned n, uint64_t *value)
-{
-	*value = model->evtsel[n];
-	return n < model->caps.nr_gp;
-}
-
-static bool write_evtsel(struct pmu_model *model, unsigned n, uint64_t value)
-{
-	return n < model->caps.nr_gp && write_config(model, &model->evtsel[n], value, evtsel_writable(model));
-}
-
-static bool read_fixed_ctr_ctrl(struct pmu_model *model, unsigned n, uint64_t *value)
-{
-	(void)n;
-	*value = model->fixed_ctr_ctrl;
-	return true;
-}
-
-static bool write_fixed_ctr_ctrl(struct pmu_model *model, unsigned n, uint64_t value)
-{
-	(void)n;
-	return write_config(model, &model->fixed_ctr_ctrl, value, fixed_ctr_ctrl_writable(model));
-}
-
-static bool read_global_ctrl(struct pmu_model *model, unsigned n, uint64_t *value)
-{
-	(void)n;
-	*value = model->global_ctrl;
-	return true;
-}
-
-static bool write_global_ctrl(struct pmu_model *model, unsigned n, uint64_t value)
-{
-	(void)n;
-	return write_config(model, &model->global_ctrl, value, global_ctrl_writable(model));
-}
-
-static bool read_global_status(struct pmu_model *model, unsigned n, uint64_t *value)
-{
-	(void)n;
-	*value = model->global_status;
-	return true;
-}
-
-/* The two action registers. The manual calls them read/write without saying what a read gives: nothing is kept, so 0. */
-static bool read_zero(struct pmu_model *model, unsigned n, uint64_t *value)
-{
-	(void)model, (void)n;
-	*value = 0;
-	return true;
-}
-
-static bool write_status_reset(struct pmu_model *model, unsigned n, uint64_t value)
-{
-	(void)n;
-	if (value & ~status_clearable(model))
-		return false;
-	return write_config(model, &model->global_status, model->global_status & ~value, ~UINT64_C(0));
-}
-
-/* Sets the bits; raises no interrupt. A bit 59 set here freezes the counters like a PMI. */
-static bool write_status_set(struct pmu_model *model, unsigned n, uint64_t value)
-{
-	(void)n;
-	if (value & ~status_settable(model))
-		return false;
-	return write_config(model, &model->global_status, model->global_status | value, ~UINT64_C(0));
-}
-
-/* "IA32_PERF_GLOBAL_INUSE MSR": worked out from the selectors. */
-static bool read_inuse(struct pmu_model *model, unsigned n, uint64_t *value)
-{
-	uint64_t inuse = 0;
-
-	(void)n;
-	for (unsigned i = 0; i < model->caps.nr_gp; i++) {
-		inuse |= model->evtsel[i] & 0xff ? BIT(i) : 0;
-		inuse |= model->evtsel[i] & EVTSEL_INT ? INUSE_PMI : 0;
-	}
-	for (unsigned m = 0; m < model->caps.nr_fixed; m++) {
-		inuse |= model->fixed_ctr_ctrl & (FIXED_OS(m) | FIXED_USR(m)) ? BIT(32 + m) : 0;
-		inuse |= model->fixed_ctr_ctrl & FIXED_PMI(m) ? INUSE_PMI : 0;
-	}
-	*value = inuse;
-	return true;
-}
-
-static bool read_perf_capabilities(struct pmu_model *model, unsigned n, uint64_t *value)
-{
-	(void)n;
-	*value = model->caps.perf_capabilities;
-	return true;
-}
-
-static bool read_debugctl(struct pmu_model *model, unsigned n, uint64_t *value)
-{
-	(void)n;
-	*value = model->debugctl;
-	return true;
-}
-
-static bool write_debugctl(struct pmu_model *model, unsigned n, uint64_t value)
-{
-	(void)n;
-	if (value & ~DEBUGCTL_WRITABLE)
-		return false;
-	model->debugctl = value;
-	return true;
-}
-
-static bool read_misc_enable(struct pmu_model *model, unsigned n, uint64_t *value)
-{
-	(void)n;
-	*value = model->misc_enable;
-	return true;
-}
-
-/*
- * Bits 11 and 12 say what the processor lacks: trying to change them faults. Bit 7 and the bits this processor gives no
- * meaning to keep their values whatever is written, so that firmware writing what it always writes gets on.
- */
-static bool write_misc_enable(struct pmu_model *model, unsigned n, uint64_t value)
-{
-	uint64_t fixed = MISC_ENABLE_BTS_UNAVAILABLE | MISC_ENABLE_PEBS_UNAVAILABLE;
-
-	(void)n;
-	if ((value ^ model->misc_enable) & fixed)
-		return false;
-	model->misc_enable = (model->misc_enable & ~MISC_ENABLE_WRITABLE) | (value & MISC_ENABLE_WRITABLE);
-	return true;
-}
-
-/*
- * Plain storage: software that finds an Ice Lake uses these by its model number, whatever CPUID and PERF_CAPABILITIES say,
- * and gives them up if they do not read back what was written. The LBR stack keeps what is written; nothing records.
- */
-static uint64_t *storage(struct pmu_model *model, uint32_t msr)
-{
-	switch (msr) {
-	case MSR_OFFCORE_RSP_0:
-	case MSR_OFFCORE_RSP_0 + 1: return &model->offcore_rsp[msr - MSR_OFFCORE_RSP_0];
-	case MSR_PEBS_LD_LAT:
-	case MSR_PEBS_LD_LAT + 1: return &model->pebs_latency_frontend[msr - MSR_PEBS_LD_LAT];
-	case MSR_LBR_SELECT: return &model->lbr_select;
-	case MSR_LASTBRANCH_TOS: return &model->lbr_tos;
-	}
-	if (msr - MSR_LASTBRANCH_0_FROM_IP < NR_LBRS)
-		return &model->lbr_from[msr - MSR_LASTBRANCH_0_FROM_IP];
-	if (msr - MSR_LASTBRANCH_0_TO_IP < NR_LBRS)
-		return &model->lbr_to[msr - MSR_LASTBRANCH_0_TO_IP];
-	if (msr - MSR_LBR_INFO_0 < NR_LBRS)
-		return &model->lbr_info[msr - MSR_LBR_INFO_0];
-	return NULL;
-}
-
-static const struct register_kind {
-	uint32_t first, count;
-	bool (*read)(struct pmu_model *model, unsigned n, uint64_t *value);
-	bool (*write)(struct pmu_model *model, unsigned n, uint64_t value);
-} register_kinds[] = {
-	{ MSR_IA32_PMC0, PMU_MODEL_MAX_GP, read_pmc, write_pmc },
-	{ MSR_IA32_PERFEVTSEL0, PMU_MODEL_MAX_GP, read_evtsel, write_evtsel },
-	{ MSR_IA32_MISC_ENABLE, 1, read_misc_enable, write_misc_enable },
-	{ MSR_IA32_DEBUGCTL, 1, read_debugctl, write_debugctl },
-	{ MSR_IA32_FIXED_CTR0, PMU_MODEL_MAX_FIXED, read_fixed, write_fixed },
-	{ MSR_PERF_METRICS, 1, read_faults, write_faults },
-	{ MSR_IA32_PERF_CAPABILITIES, 1, read_perf_capabilities, write_faults },
-	{ MSR_IA32_FIXED_CTR_CTRL, 1, read_fixed_ctr_ctrl, write_fixed_ctr_ctrl },
-	{ MSR_IA32_PERF_GLOBAL_STATUS, 1, read_global_status, write_faults },
-	{ MSR_IA32_PERF_GLOBAL_CTRL, 1, read_global_ctrl, write_global_ctrl },
-	{ MSR_IA32_PERF_GLOBAL_STATUS_RESET, 1, read_zero, write_status_reset },
-	{ MSR_IA32_PERF_GLOBAL_STATUS_SET, 1, read_zero, write_status_set },
-	{ MSR_IA32_PERF_GLOBAL_INUSE, 1, read_inuse, write_faults },
-	{ MSR_IA32_PEBS_ENABLE, 2, read_faults, write_faults }, /* and PEBS_DATA_CFG: no PEBS */
-	{ MSR_IA32_A_PMC0, PMU_MODEL_MAX_GP, read_a_pmc, write_a_pmc },
-	{ MSR_IA32_DS_AREA, 1, read_faults, write_faults },
-};
-
-static const struct register_kind *find_kind(uint32_t msr)
-{
-	for (unsigned i = 0; i < sizeof(register_kinds) / sizeof(register_kinds[0]); i++)
-		if (msr - register_kinds[i].first < register_kinds[i].count)
-			return &register_kinds[i];
-	return NULL;
-}
-
-static enum pmu_model_answer done_or_gp(bool done)
-{
-	return done ? PMU_MODEL_DONE : PMU_MODEL_GP;
-}
-
-enum pmu_model_answer pmu_model_rdmsr(struct pmu_model *model, uint32_t msr, uint64_t *value)
-{
-	const struct register_kind *kind = find_kind(msr);
-	const uint64_t *stored = storage(model, msr);
-
-	if (kind)
-		return done_or_gp(kind->read(model, msr - kind->first, value));
-	if (!stored)
-		return PMU_MODEL_UNKNOWN;
-	*value = *stored;
-	return PMU_MODEL_DONE;
-}
-
-enum pmu_model_answer pmu_model_wrmsr(struct pmu_model *model, uint32_t msr, uint64_t value)
-{
-	const struct register_kind *kind = find_kind(msr);
-	uint64_t *stored = storage(model, msr);
-
-	if (kind)
-		return done_or_gp(kind->write(model, msr - kind->first, value));
-	if (!stored)
-		return PMU_MODEL_UNKNOWN;
-	*stored = value;
-	return PMU_MODEL_DONE;
-}
-
-/* Vol. 2B, "RDPMC": ECX[31:16] names the kind of counter, ECX[15:0] the number. There is no 32-bit fast mode. */
-#define RDPMC_GP    0x0000
-#define RDPMC_FIXED 0x4000
-
-enum pmu_model_answer pmu_model_rdpmc(struct pmu_model *model, uint32_t ecx, uint64_t *value)
-{
-	unsigned n = ecx & 0xffff;
-
-	switch (ecx >> 16) {
-	case RDPMC_GP: return done_or_gp(read_pmc(model, n, value));
-	case RDPMC_FIXED: return done_or_gp(read_fixed(model, n, value));
-	}
-	return PMU_MODEL_GP;
-}
 
 uint32_t pmu_model_read_lvtpc(const struct pmu_model *model)
 {
@@ -470,7 +60,9 @@ static bool deliverable(uint32_t lvtpc)
 	return !(lvtpc & LVT_MASKED) && (mode == PMU_MODEL_FIXED || mode == PMU_MODEL_SMI || mode == PMU_MODEL_NMI);
 }
 
-/* Vol. 3A, "Local Vector Table": handling a PMI sets the mask. A PMI that finds it set is dropped, not kept for later. */
+/*
+ * Vol. 3A, "Local Vector Table": handling a PMI sets the mask. A PMI that finds it set is dropped, not kept for later.
+ */
 static void deliver(struct pmu_model *model)
 {
 	uint32_t lvtpc = model->lvtpc;
@@ -485,8 +77,8 @@ static void deliver(struct pmu_model *model)
 }
 
 /*
- * "Freezing LBR and Performance Counters on PMI", the streamlined form of version 4: the freeze bits of GLOBAL_STATUS are
- * set and nothing else changes, whether or not the APIC then takes the interrupt.
+ * "Freezing LBR and Performance Counters on PMI", the streamlined form of version 4: the freeze bits of GLOBAL_STATUS
+ * are set and nothing else changes, whether or not the APIC then takes the interrupt.
  */
 void pmu_raise_pmi(struct pmu_model *model)
 {
@@ -541,7 +133,7 @@ void pmu_model_cpuid(const struct pmu_model *model, uint32_t leaf, uint32_t subl
 /* Vol. 3C, "Checks on Host Control Registers, MSRs, and SSP": reserved bits, if the control would load them. */
 bool pmu_model_vmentry_host_ok(const struct pmu_model *model, const struct pmu_model_vmcs *vmcs)
 {
-	return !vmcs->load_host_global_ctrl || !(vmcs->host_global_ctrl & ~global_ctrl_writable(model));
+	return !vmcs->load_host_global_ctrl || !(vmcs->host_global_ctrl & ~pmu_global_ctrl_writable(model));
 }
 
 /* Vol. 3C, "Checks on Guest Control Registers, Debug Registers, and MSRs". */
@@ -549,7 +141,7 @@ bool pmu_model_vmentry_guest_ok(const struct pmu_model *model, const struct pmu_
 {
 	if (vmcs->load_debugctl && vmcs->guest_debugctl & ~DEBUGCTL_WRITABLE)
 		return false;
-	return !vmcs->load_global_ctrl || !(vmcs->guest_global_ctrl & ~global_ctrl_writable(model));
+	return !vmcs->load_global_ctrl || !(vmcs->guest_global_ctrl & ~pmu_global_ctrl_writable(model));
 }
 
 /* Vol. 3C, "Loading Guest Control Registers, Debug Registers, and MSRs". */
@@ -564,8 +156,8 @@ void pmu_model_vmentry(struct pmu_model *model, const struct pmu_model_vmcs *vmc
 }
 
 /*
- * Vol. 3C, "Saving Control Registers, Debug Registers, and MSRs" and "Loading Host Control Registers, Debug Registers, MSRs":
- * DEBUGCTL is cleared by every exit, GLOBAL_CTRL only changes if a control says so.
+ * Vol. 3C, "Saving Control Registers, Debug Registers, and MSRs" and "Loading Host Control Registers, Debug Registers,
+ * MSRs": DEBUGCTL is cleared by every exit, GLOBAL_CTRL only changes if a control says so.
  */
 void pmu_model_vmexit(struct pmu_model *model, struct pmu_model_vmcs *vmcs)
 {
@@ -581,24 +173,9 @@ void pmu_model_vmexit(struct pmu_model *model, struct pmu_model_vmcs *vmcs)
 	pmu_configure(model);
 }
 
-/*
- * Vol. 3A, "Processor State After Reset": all 0, except that every general-purpose counter is enabled in GLOBAL_CTRL, as
- * software older than that register expects.
- */
 void pmu_model_reset(struct pmu_model *model)
 {
-	for (unsigned i = 0; i < NR_COUNTERS; i++)
-		model->counters[i].value = 0;
-	memset(model->evtsel, 0, sizeof(model->evtsel));
-	memset(model->offcore_rsp, 0, sizeof(model->offcore_rsp));
-	memset(model->pebs_latency_frontend, 0, sizeof(model->pebs_latency_frontend));
-	memset(model->lbr_from, 0, sizeof(model->lbr_from));
-	memset(model->lbr_to, 0, sizeof(model->lbr_to));
-	memset(model->lbr_info, 0, sizeof(model->lbr_info));
-	model->lbr_select = model->lbr_tos = 0;
-	model->fixed_ctr_ctrl = model->global_status = model->debugctl = 0;
-	model->global_ctrl = gp_bits(model);
-	model->misc_enable = MISC_ENABLE_RESET;
+	pmu_reset_registers(model);
 	model->halted = false;
 	pmu_model_forget(model);
 	pmu_model_reset_lvtpc(model);

@@ -1,12 +1,12 @@
 /*
  * A functional model of one logical processor's PMU: Ice Lake, architectural version 5.
  *
- * Written from the architecture, not from what pmuvisor needs. Plain C: the test machine (Bochs) and the host tests link
- * the same file. The caller reports what the processor does (an instruction retired, a branch, a memory access, a VMX
- * transition); the model counts, sets status, freezes, and delivers PMIs through its LVTPC by a callback.
+ * Written from the architecture, not from what pmuvisor needs. Plain C: the test machine (Bochs) and the host tests
+ * link the same file. The caller reports what the processor does (an instruction retired, a branch, a memory access, a
+ * VMX transition); the model counts, sets status, freezes, and delivers PMIs through its LVTPC by a callback.
  *
- * The rules and their sources are named in the sources, one comment per rule: pmu_model.c (registers, PMI, VMX),
- * pmu_count.c (counting), pmu_events.c (events and the predictor, cache and cycle models behind them).
+ * The rules and where they come from are named in the sources, one comment per rule: pmu_registers.c, pmu_count.c
+ * (selection, overflow), pmu_events.c (and the predictor, cache and cycle models), pmu_model.c (PMI, CPUID, VMX).
  */
 #ifndef PMU_MODEL_H
 #define PMU_MODEL_H
@@ -35,8 +35,8 @@ enum pmu_model_delivery { PMU_MODEL_FIXED = 0, PMU_MODEL_SMI = 2, PMU_MODEL_NMI 
 
 struct pmu_model_ops {
 	/*
-	 * The local APIC accepted a PMI: LVTPC was unmasked and is masked now. `vector` matters for FIXED only; the caller
-	 * is the APIC, so an illegal one (below 16) is for its error status.
+	 * The local APIC accepted a PMI: LVTPC was unmasked and is masked now. `vector` matters for FIXED only; the
+	 * caller is the APIC, so an illegal one (below 16) is for its error status.
 	 */
 	void (*deliver_pmi)(void *opaque, enum pmu_model_delivery mode, unsigned vector);
 	/* Write guest memory at a linear address (DS area). False: the access faulted. */
@@ -84,10 +84,16 @@ struct pmu_model *pmu_model_new(const struct pmu_model_caps *caps, const struct 
 void pmu_model_free(struct pmu_model *model);
 /* RESET# or power-up. INIT leaves the PMU unchanged and has no call; LVTPC has its own: INIT resets the APIC. */
 void pmu_model_reset(struct pmu_model *model);
-/* Also software-disables the APIC, as either reset does to SVR: say when the guest enables it, pmu_model_apic_enabled(). */
+/*
+ * Also software-disables the APIC, as either reset does to SVR: say when the guest enables it,
+ * pmu_model_apic_enabled().
+ */
 void pmu_model_reset_lvtpc(struct pmu_model *model);
 
-/* RDMSR, WRMSR at CPL 0; RDPMC after the CPL/CR4.PCE check and the VMX intercept. MISC_ENABLE and DEBUGCTL are the model's. */
+/*
+ * RDMSR, WRMSR at CPL 0; RDPMC after the CPL/CR4.PCE check and the VMX intercept. MISC_ENABLE and DEBUGCTL are the
+ * model's.
+ */
 enum pmu_model_answer pmu_model_rdmsr(struct pmu_model *model, uint32_t msr, uint64_t *value);
 enum pmu_model_answer pmu_model_wrmsr(struct pmu_model *model, uint32_t msr, uint64_t value);
 enum pmu_model_answer pmu_model_rdpmc(struct pmu_model *model, uint32_t ecx, uint64_t *value);
@@ -150,8 +156,9 @@ void pmu_model_no_shortcuts(struct pmu_model *model, bool on);
 
 /*
  * VMX transitions. SDM Vol. 3C, "VM Entries" and "VM Exits": the caller does the MSR areas through rdmsr/wrmsr above,
- * in the architecture's order around these calls (entry loads after vmentry; exit stores before vmexit, exit loads after).
- * VMLAUNCH and VMRESUME retire in root operation: the caller retires them before vmentry, and not again afterwards.
+ * in the architecture's order around these calls (entry loads after vmentry; exit stores before vmexit, exit loads
+ * after). VMLAUNCH and VMRESUME retire in root operation: the caller retires them before vmentry, and not again
+ * afterwards.
  */
 struct pmu_model_vmcs {
 	bool load_global_ctrl, load_debugctl;       /* VM-entry controls 13, 2 */
@@ -168,8 +175,9 @@ void pmu_model_vmentry(struct pmu_model *model, const struct pmu_model_vmcs *vmc
 void pmu_model_vmexit(struct pmu_model *model, struct pmu_model_vmcs *vmcs);
 
 /*
- * What no guest can see, for tests. Counter numbers are GLOBAL_STATUS bit numbers (n, 32+m). Unsigned 64-bit, from power-on.
- * overflows: wraps; pmis: wraps whose PMI enable was set (a PMI was signalled); pmis_delivered: PMIs the APIC accepted, any counter.
+ * What no guest can see, for tests. Counter numbers are GLOBAL_STATUS bit numbers (n, 32+m). From power-on.
+ * overflows: wraps. pmis: wraps whose PMI enable was set (a PMI was signalled). pmis_delivered: PMIs the APIC accepted,
+ * of any counter.
  */
 uint64_t pmu_model_overflows(const struct pmu_model *model, unsigned counter);
 uint64_t pmu_model_pmis(const struct pmu_model *model, unsigned counter);

@@ -1,5 +1,5 @@
 /*
- * The inside of the PMU model: what pmu_model.c, pmu_count.c and pmu_events.c share, and nobody else includes.
+ * The inside of the PMU model: what its sources share, and nobody else but its tests includes.
  */
 #ifndef PMU_PRIVATE_H
 #define PMU_PRIVATE_H
@@ -8,32 +8,39 @@
 
 #include "pmu_model.h"
 
-#define BIT(n)                            (UINT64_C(1) << (n))
-#define BITS(hi, lo)                      ((BIT(hi) << 1) - BIT(lo)) /* BITS(63, 0) works: the shift wraps to 0 */
+#define BIT(n)                         (UINT64_C(1) << (n))
+#define BITS(hi, lo)                   ((BIT(hi) << 1) - BIT(lo)) /* BITS(63, 0) works: the shift wraps to 0 */
 
 /* SDM Vol. 4, "IA-32 Architectural MSRs" and "MSRs in the Ice Lake microarchitecture" (MSR_ names). */
-#define MSR_IA32_PMC0                     0x0c1
-#define MSR_IA32_PERFEVTSEL0              0x186
-#define EVTSEL_USR                        BIT(16)
-#define EVTSEL_OS                         BIT(17)
-#define EVTSEL_EDGE                       BIT(18)
-#define EVTSEL_INT                        BIT(20)
-#define EVTSEL_ANY                        BIT(21)
-#define EVTSEL_EN                         BIT(22)
-#define EVTSEL_INV                        BIT(23)
-#define EVTSEL_ADAPTIVE                   BIT(34)
-#define MSR_IA32_MISC_ENABLE              0x1a0
-#define MSR_OFFCORE_RSP_0                 0x1a6
-#define MSR_LBR_SELECT                    0x1c8
-#define MSR_LASTBRANCH_TOS                0x1c9
-#define MSR_IA32_DEBUGCTL                 0x1d9
-#define DEBUGCTL_LBR                      BIT(0)
-#define DEBUGCTL_BTF                      BIT(1)
-#define DEBUGCTL_TR                       BIT(6)
-#define DEBUGCTL_FREEZE_LBRS_ON_PMI       BIT(11)
-#define DEBUGCTL_FREEZE_PERFMON_ON_PMI    BIT(12)
-#define DEBUGCTL_ENABLE_UNCORE_PMI        BIT(13)
-#define DEBUGCTL_FREEZE_WHILE_SMM         BIT(14)
+#define MSR_IA32_PMC0                  0x0c1
+#define MSR_IA32_PERFEVTSEL0           0x186
+#define EVTSEL_USR                     BIT(16)
+#define EVTSEL_OS                      BIT(17)
+#define EVTSEL_EDGE                    BIT(18)
+#define EVTSEL_INT                     BIT(20)
+#define EVTSEL_ANY                     BIT(21)
+#define EVTSEL_EN                      BIT(22)
+#define EVTSEL_INV                     BIT(23)
+#define EVTSEL_ADAPTIVE                BIT(34)
+#define MSR_IA32_MISC_ENABLE           0x1a0
+#define MSR_OFFCORE_RSP_0              0x1a6
+#define MSR_LBR_SELECT                 0x1c8
+#define MSR_LASTBRANCH_TOS             0x1c9
+#define MSR_IA32_DEBUGCTL              0x1d9
+#define DEBUGCTL_LBR                   BIT(0)
+#define DEBUGCTL_BTF                   BIT(1)
+#define DEBUGCTL_TR                    BIT(6)
+#define DEBUGCTL_FREEZE_LBRS_ON_PMI    BIT(11)
+#define DEBUGCTL_FREEZE_PERFMON_ON_PMI BIT(12)
+#define DEBUGCTL_ENABLE_UNCORE_PMI     BIT(13)
+#define DEBUGCTL_FREEZE_WHILE_SMM      BIT(14)
+/*
+ * "IA32_DEBUGCTL MSR". Reserved here: bus-lock detection and RTM, which this processor lacks, and all of BTS. Bit 14
+ * can be written whether or not PERF_CAPABILITIES announces it: Linux writes it from version 2 on.
+ */
+#define DEBUGCTL_WRITABLE                                                                                              \
+	(DEBUGCTL_LBR | DEBUGCTL_BTF | DEBUGCTL_TR | DEBUGCTL_FREEZE_LBRS_ON_PMI | DEBUGCTL_FREEZE_PERFMON_ON_PMI |    \
+	 DEBUGCTL_ENABLE_UNCORE_PMI | DEBUGCTL_FREEZE_WHILE_SMM)
 #define MSR_IA32_FIXED_CTR0               0x309
 #define MSR_PERF_METRICS                  0x329
 #define MSR_IA32_PERF_CAPABILITIES        0x345
@@ -67,7 +74,7 @@
 #define MSR_LBR_INFO_0                    0xdc0
 
 #define NR_LBRS                           32
-#define NR_COUNTERS                       (PMU_MODEL_MAX_GP + PMU_MODEL_MAX_FIXED) /* general-purpose first, then fixed */
+#define NR_COUNTERS                       (PMU_MODEL_MAX_GP + PMU_MODEL_MAX_FIXED) /* fixed last */
 
 /* What can happen while one instruction executes, and how often; see pmu_events.c. */
 enum pmu_signal {
@@ -93,13 +100,13 @@ enum pmu_signal {
 	NR_SIGNALS,
 };
 
-enum pmu_class { CLASS_OS, CLASS_USR, NR_CLASSES };
+enum pmu_privilege { PRIVILEGE_OS, PRIVILEGE_USR, NR_PRIVILEGES };
 
 struct pmu_counter {
 	uint64_t value;
 	/* Worked out from the registers by pmu_configure(). */
 	enum pmu_signal signal;
-	bool counts[NR_CLASSES]; /* enabled everywhere it must be, for instructions of that class */
+	bool counts[NR_PRIVILEGES]; /* enabled everywhere it must be, for instructions of that class */
 	bool pmi;
 	bool edge, invert;
 	unsigned cmask;
@@ -143,7 +150,7 @@ struct pmu_model {
 	bool apic_enabled;
 
 	/* pmu_count.c */
-	uint64_t granted[NR_CLASSES]; /* hot.budget as last folded: the difference retired since */
+	uint64_t granted[NR_PRIVILEGES]; /* hot.budget as last folded: the difference retired since */
 	bool no_shortcuts;
 	bool halted;
 	bool watches_clock;           /* somebody counts reference cycles */
@@ -176,9 +183,15 @@ enum pmu_signal pmu_fixed_signal(unsigned fixed);
 /* What every instruction adds to a signal; 0 for those an instruction may or may not cause. */
 unsigned pmu_signal_rate(enum pmu_signal signal);
 
-/* pmu_count.c: call fold before reading or writing a counter, configure after any change to what counts or to a value. */
+/*
+ * pmu_count.c: call fold before reading or writing a counter, configure after any change to what counts or to a value.
+ */
 void pmu_fold(struct pmu_model *model);
 void pmu_configure(struct pmu_model *model);
+
+/* pmu_registers.c */
+uint64_t pmu_global_ctrl_writable(const struct pmu_model *model);
+void pmu_reset_registers(struct pmu_model *model);
 
 /* pmu_model.c: a performance-monitoring interrupt was signalled. */
 void pmu_raise_pmi(struct pmu_model *model);

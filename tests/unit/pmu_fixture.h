@@ -16,6 +16,7 @@
 #define USR          EVTSEL_USR
 #define ALL          (EVTSEL_EN | OS | USR)
 #define INT          EVTSEL_INT
+#define CMASK(n)     ((uint64_t)(n) << 24)
 
 #define INSTRUCTIONS UINT64_C(0x00c0)
 #define CYCLES       UINT64_C(0x003c)
@@ -137,6 +138,12 @@ static inline void retire(struct machine *machine, unsigned cpl, unsigned count)
 	}
 }
 
+static inline void branch(struct machine *machine, enum pmu_model_branch kind, bool taken, uint64_t from, uint64_t to)
+{
+	pmu_model_branch(machine->model, kind, taken, from, to);
+	retire(machine, 3, 1);
+}
+
 /* Counter `n` counts `selector` from `value` on. */
 static inline void start(struct machine *machine, unsigned n, uint64_t selector, uint64_t value)
 {
@@ -149,6 +156,9 @@ static inline uint64_t pmc(struct machine *machine, unsigned n)
 {
 	return rd(machine, MSR_IA32_PMC0 + n);
 }
+
+/* A version 4 PMU, with fewer of everything. */
+static const struct pmu_model_caps skylake = { .version = 4, .nr_gp = 4, .nr_fixed = 3, .width = 48 };
 
 #define MODEL_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 

@@ -1,0 +1,442 @@
+/*
+ * The registers of the PMU model: what each bit may be, and what a read or a write does.
+ *
+ * Titles in comments are of the Intel SDM, Volume 3B unless another is named.
+ */
+#include <string.h>
+
+#include "pmu_private.h"
+
+/* Vol. 4, "IA-32 Architectural MSRs", IA32_MISC_ENABLE. */
+#define MISC_ENABLE_FAST_STRINGS     BIT(0)
+#define MISC_ENABLE_THERMAL_CONTROL  BIT(3)
+#define MISC_ENABLE_PERFMON          BIT(7)
+#define MISC_ENABLE_BTS_UNAVAILABLE  BIT(11)
+#define MISC_ENABLE_PEBS_UNAVAILABLE BIT(12)
+#define MISC_ENABLE_SPEEDSTEP        BIT(16)
+#define MISC_ENABLE_MONITOR          BIT(18)
+#define MISC_ENABLE_LIMIT_CPUID      BIT(22)
+#define MISC_ENABLE_XTPR_DISABLE     BIT(23)
+#define MISC_ENABLE_XD_DISABLE       BIT(34)
+#define MISC_ENABLE_TURBO_DISABLE    BIT(38)
+#define MISC_ENABLE_RESET                                                                                              \
+	(MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_PERFMON | MISC_ENABLE_BTS_UNAVAILABLE | MISC_ENABLE_PEBS_UNAVAILABLE | \
+	 MISC_ENABLE_MONITOR)
+#define MISC_ENABLE_WRITABLE                                                                                           \
+	(MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_THERMAL_CONTROL | MISC_ENABLE_SPEEDSTEP | MISC_ENABLE_MONITOR |        \
+	 MISC_ENABLE_LIMIT_CPUID | MISC_ENABLE_XTPR_DISABLE | MISC_ENABLE_XD_DISABLE | MISC_ENABLE_TURBO_DISABLE)
+
+static uint64_t gp_bits(const struct pmu_model *model)
+{
+	return BIT(model->caps.nr_gp) - 1;
+}
+
+static uint64_t fixed_bits(const struct pmu_model *model)
+{
+	return (BIT(model->caps.nr_fixed) - 1) << 32;
+}
+
+static bool has(const struct pmu_model *model, uint64_t capability)
+{
+	return model->caps.perf_capabilities & capability;
+}
+
+/* "Architectural Performance Monitoring Version 5": from here on AnyThread is deprecated and its bits are reserved. */
+static bool has_any_thread(const struct pmu_model *model)
+{
+	return model->caps.version < 5;
+}
+
+/*
+ * "Architectural Performance Monitoring Version 1": bits of fields the processor lacks are reserved. Above bit 31 that
+ * is all but Adaptive_Record here: no TSX, no event logging, no UMASK2 or EQ. Bit 19, once pin control, is kept and
+ * does nothing.
+ */
+static uint64_t evtsel_writable(const struct pmu_model *model)
+{
+	uint64_t bits = BITS(31, 0);
+
+	if (!has_any_thread(model))
+		bits &= ~EVTSEL_ANY;
+	if (has(model, PERF_CAP_PEBS_BASELINE))
+		bits |= EVTSEL_ADAPTIVE;
+	return bits;
+}
+
+/*
+ * "Architectural Performance Monitoring Version 2": one field of four bits a counter; the fields of missing counters
+ * are reserved.
+ */
+static uint64_t fixed_ctr_ctrl_writable(const struct pmu_model *model)
+{
+	uint64_t bits = 0;
+
+	for (unsigned m = 0; m < model->caps.nr_fixed; m++) {
+		bits |= FIXED_OS(m) | FIXED_USR(m) | FIXED_PMI(m);
+		if (has_any_thread(model))
+			bits |= FIXED_ANY(m);
+		if (has(model, PERF_CAP_PEBS_BASELINE))
+			bits |= FIXED_ADAPTIVE(m);
+	}
+	return bits;
+}
+
+uint64_t pmu_global_ctrl_writable(const struct pmu_model *model)
+{
+	return gp_bits(model) | fixed_bits(model) | (has(model, PERF_CAP_METRICS) ? STATUS_PERF_METRICS : 0);
+}
+
+/*
+ * "IA32_PERF_GLOBAL_STATUS_RESET and IA32_PERF_GLOBAL_STATUS_SET MSRs": without Processor Trace and SGX, bits 55 and 60
+ * are reserved; 63 cannot be set.
+ */
+static uint64_t status_settable(const struct pmu_model *model)
+{
+	return pmu_global_ctrl_writable(model) | STATUS_LBR_FRZ | STATUS_CTR_FRZ | STATUS_OVF_UNCORE | STATUS_OVF_BUF;
+}
+
+static uint64_t status_clearable(const struct pmu_model *model)
+{
+	return status_settable(model) | STATUS_COND_CHGD;
+}
+
+/*
+ * Registers, one read and one write a kind. `n` is the number within the kind. Both return false for #GP(0).
+ */
+static bool write_faults(struct pmu_model *model, unsigned n, uint64_t value)
+{
+	(void)model, (void)n, (void)value;
+	return false;
+}
+
+static bool read_faults(struct pmu_model *model, unsigned n, uint64_t *value)
+{
+	(void)model, (void)n, (void)value;
+	return false;
+}
+
+static bool read_counter(struct pmu_model *model, unsigned i, uint64_t *value)
+{
+	pmu_fold(model);
+	*value = model->counters[i].value;
+	return true;
+}
+
+/* At once, also while it counts, and without an overflow. The instruction writing it is the first it may count. */
+static void write_counter(struct pmu_model *model, unsigned i, uint64_t value)
+{
+	pmu_fold(model);
+	model->counters[i].value = value & pmu_counter_mask(model);
+	pmu_configure(model);
+}
+
+static bool read_pmc(struct pmu_model *model, unsigned n, uint64_t *value)
+{
+	return n < model->caps.nr_gp && read_counter(model, n, value);
+}
+
+/* "Architectural Performance Monitoring Version 1": only EAX counts, extended with its sign to the counter's width. */
+static bool write_pmc(struct pmu_model *model, unsigned n, uint64_t value)
+{
+	if (n >= model->caps.nr_gp)
+		return false;
+	write_counter(model, n, (uint64_t)(int64_t)(int32_t)(uint32_t)value);
+	return true;
+}
+
+/* "Full-Width Writes to Performance Counter Registers". */
+static bool read_a_pmc(struct pmu_model *model, unsigned n, uint64_t *value)
+{
+	return has(model, PERF_CAP_FW_WRITE) && read_pmc(model, n, value);
+}
+
+static bool write_a_pmc(struct pmu_model *model, unsigned n, uint64_t value)
+{
+	if (!has(model, PERF_CAP_FW_WRITE) || n >= model->caps.nr_gp || value & ~pmu_counter_mask(model))
+		return false;
+	write_counter(model, n, value);
+	return true;
+}
+
+static bool read_fixed(struct pmu_model *model, unsigned m, uint64_t *value)
+{
+	return m < model->caps.nr_fixed && read_counter(model, PMU_MODEL_MAX_GP + m, value);
+}
+
+/* "Architectural Performance Monitoring Version 2": the bits above the width are reserved and must be written 0. */
+static bool write_fixed(struct pmu_model *model, unsigned m, uint64_t value)
+{
+	if (m >= model->caps.nr_fixed || value & ~pmu_counter_mask(model))
+		return false;
+	write_counter(model, PMU_MODEL_MAX_GP + m, value);
+	return true;
+}
+
+/*
+ * A register that decides what counts. The new value holds from the instruction writing it on: of a WRMSR that enables
+ * a counter and the one that disables it again, the first is counted and the second is not.
+ */
+static bool write_config(struct pmu_model *model, uint64_t *reg, uint64_t value, uint64_t writable)
+{
+	if (value & ~writable)
+		return false;
+	pmu_fold(model);
+	*reg = value;
+	pmu_configure(model);
+	return true;
+}
+
+static bool read_evtsel(struct pmu_model *model, unsigned n, uint64_t *value)
+{
+	*value = model->evtsel[n];
+	return n < model->caps.nr_gp;
+}
+
+static bool write_evtsel(struct pmu_model *model, unsigned n, uint64_t value)
+{
+	return n < model->caps.nr_gp && write_config(model, &model->evtsel[n], value, evtsel_writable(model));
+}
+
+static bool read_fixed_ctr_ctrl(struct pmu_model *model, unsigned n, uint64_t *value)
+{
+	(void)n;
+	*value = model->fixed_ctr_ctrl;
+	return true;
+}
+
+static bool write_fixed_ctr_ctrl(struct pmu_model *model, unsigned n, uint64_t value)
+{
+	(void)n;
+	return write_config(model, &model->fixed_ctr_ctrl, value, fixed_ctr_ctrl_writable(model));
+}
+
+static bool read_global_ctrl(struct pmu_model *model, unsigned n, uint64_t *value)
+{
+	(void)n;
+	*value = model->global_ctrl;
+	return true;
+}
+
+static bool write_global_ctrl(struct pmu_model *model, unsigned n, uint64_t value)
+{
+	(void)n;
+	return write_config(model, &model->global_ctrl, value, pmu_global_ctrl_writable(model));
+}
+
+static bool read_global_status(struct pmu_model *model, unsigned n, uint64_t *value)
+{
+	(void)n;
+	*value = model->global_status;
+	return true;
+}
+
+/*
+ * The two action registers. The manual calls them read/write without saying what a read gives: nothing is kept, so 0.
+ */
+static bool read_zero(struct pmu_model *model, unsigned n, uint64_t *value)
+{
+	(void)model, (void)n;
+	*value = 0;
+	return true;
+}
+
+static bool write_status_reset(struct pmu_model *model, unsigned n, uint64_t value)
+{
+	(void)n;
+	if (value & ~status_clearable(model))
+		return false;
+	return write_config(model, &model->global_status, model->global_status & ~value, ~UINT64_C(0));
+}
+
+/* Sets the bits; raises no interrupt. A bit 59 set here freezes the counters like a PMI. */
+static bool write_status_set(struct pmu_model *model, unsigned n, uint64_t value)
+{
+	(void)n;
+	if (value & ~status_settable(model))
+		return false;
+	return write_config(model, &model->global_status, model->global_status | value, ~UINT64_C(0));
+}
+
+/* "IA32_PERF_GLOBAL_INUSE MSR": worked out from the selectors. */
+static bool read_inuse(struct pmu_model *model, unsigned n, uint64_t *value)
+{
+	uint64_t inuse = 0;
+
+	(void)n;
+	for (unsigned i = 0; i < model->caps.nr_gp; i++) {
+		inuse |= model->evtsel[i] & 0xff ? BIT(i) : 0;
+		inuse |= model->evtsel[i] & EVTSEL_INT ? INUSE_PMI : 0;
+	}
+	for (unsigned m = 0; m < model->caps.nr_fixed; m++) {
+		inuse |= model->fixed_ctr_ctrl & (FIXED_OS(m) | FIXED_USR(m)) ? BIT(32 + m) : 0;
+		inuse |= model->fixed_ctr_ctrl & FIXED_PMI(m) ? INUSE_PMI : 0;
+	}
+	*value = inuse;
+	return true;
+}
+
+static bool read_perf_capabilities(struct pmu_model *model, unsigned n, uint64_t *value)
+{
+	(void)n;
+	*value = model->caps.perf_capabilities;
+	return true;
+}
+
+static bool read_debugctl(struct pmu_model *model, unsigned n, uint64_t *value)
+{
+	(void)n;
+	*value = model->debugctl;
+	return true;
+}
+
+static bool write_debugctl(struct pmu_model *model, unsigned n, uint64_t value)
+{
+	(void)n;
+	if (value & ~DEBUGCTL_WRITABLE)
+		return false;
+	model->debugctl = value;
+	return true;
+}
+
+static bool read_misc_enable(struct pmu_model *model, unsigned n, uint64_t *value)
+{
+	(void)n;
+	*value = model->misc_enable;
+	return true;
+}
+
+/*
+ * Bits 11 and 12 say what the processor lacks: trying to change them faults. Bit 7 and the bits this processor gives no
+ * meaning to keep their values whatever is written, so that firmware writing what it always writes gets on.
+ */
+static bool write_misc_enable(struct pmu_model *model, unsigned n, uint64_t value)
+{
+	uint64_t fixed = MISC_ENABLE_BTS_UNAVAILABLE | MISC_ENABLE_PEBS_UNAVAILABLE;
+
+	(void)n;
+	if ((value ^ model->misc_enable) & fixed)
+		return false;
+	model->misc_enable = (model->misc_enable & ~MISC_ENABLE_WRITABLE) | (value & MISC_ENABLE_WRITABLE);
+	return true;
+}
+
+/*
+ * Plain storage: software that finds an Ice Lake uses these by its model number, whatever CPUID and PERF_CAPABILITIES
+ * say, and gives them up if they do not read back what was written. The LBR stack keeps what is written; nothing
+ * records.
+ */
+static uint64_t *storage(struct pmu_model *model, uint32_t msr)
+{
+	switch (msr) {
+	case MSR_OFFCORE_RSP_0:
+	case MSR_OFFCORE_RSP_0 + 1: return &model->offcore_rsp[msr - MSR_OFFCORE_RSP_0];
+	case MSR_PEBS_LD_LAT:
+	case MSR_PEBS_LD_LAT + 1: return &model->pebs_latency_frontend[msr - MSR_PEBS_LD_LAT];
+	case MSR_LBR_SELECT: return &model->lbr_select;
+	case MSR_LASTBRANCH_TOS: return &model->lbr_tos;
+	}
+	if (msr - MSR_LASTBRANCH_0_FROM_IP < NR_LBRS)
+		return &model->lbr_from[msr - MSR_LASTBRANCH_0_FROM_IP];
+	if (msr - MSR_LASTBRANCH_0_TO_IP < NR_LBRS)
+		return &model->lbr_to[msr - MSR_LASTBRANCH_0_TO_IP];
+	if (msr - MSR_LBR_INFO_0 < NR_LBRS)
+		return &model->lbr_info[msr - MSR_LBR_INFO_0];
+	return NULL;
+}
+
+static const struct register_kind {
+	uint32_t first, count;
+	bool (*read)(struct pmu_model *model, unsigned n, uint64_t *value);
+	bool (*write)(struct pmu_model *model, unsigned n, uint64_t value);
+} register_kinds[] = {
+	{ MSR_IA32_PMC0, PMU_MODEL_MAX_GP, read_pmc, write_pmc },
+	{ MSR_IA32_PERFEVTSEL0, PMU_MODEL_MAX_GP, read_evtsel, write_evtsel },
+	{ MSR_IA32_MISC_ENABLE, 1, read_misc_enable, write_misc_enable },
+	{ MSR_IA32_DEBUGCTL, 1, read_debugctl, write_debugctl },
+	{ MSR_IA32_FIXED_CTR0, PMU_MODEL_MAX_FIXED, read_fixed, write_fixed },
+	{ MSR_PERF_METRICS, 1, read_faults, write_faults },
+	{ MSR_IA32_PERF_CAPABILITIES, 1, read_perf_capabilities, write_faults },
+	{ MSR_IA32_FIXED_CTR_CTRL, 1, read_fixed_ctr_ctrl, write_fixed_ctr_ctrl },
+	{ MSR_IA32_PERF_GLOBAL_STATUS, 1, read_global_status, write_faults },
+	{ MSR_IA32_PERF_GLOBAL_CTRL, 1, read_global_ctrl, write_global_ctrl },
+	{ MSR_IA32_PERF_GLOBAL_STATUS_RESET, 1, read_zero, write_status_reset },
+	{ MSR_IA32_PERF_GLOBAL_STATUS_SET, 1, read_zero, write_status_set },
+	{ MSR_IA32_PERF_GLOBAL_INUSE, 1, read_inuse, write_faults },
+	{ MSR_IA32_PEBS_ENABLE, 2, read_faults, write_faults }, /* and PEBS_DATA_CFG: no PEBS */
+	{ MSR_IA32_A_PMC0, PMU_MODEL_MAX_GP, read_a_pmc, write_a_pmc },
+	{ MSR_IA32_DS_AREA, 1, read_faults, write_faults },
+};
+
+static const struct register_kind *find_kind(uint32_t msr)
+{
+	for (unsigned i = 0; i < sizeof(register_kinds) / sizeof(register_kinds[0]); i++)
+		if (msr - register_kinds[i].first < register_kinds[i].count)
+			return &register_kinds[i];
+	return NULL;
+}
+
+static enum pmu_model_answer done_or_gp(bool done)
+{
+	return done ? PMU_MODEL_DONE : PMU_MODEL_GP;
+}
+
+enum pmu_model_answer pmu_model_rdmsr(struct pmu_model *model, uint32_t msr, uint64_t *value)
+{
+	const struct register_kind *kind = find_kind(msr);
+	const uint64_t *stored = storage(model, msr);
+
+	if (kind)
+		return done_or_gp(kind->read(model, msr - kind->first, value));
+	if (!stored)
+		return PMU_MODEL_UNKNOWN;
+	*value = *stored;
+	return PMU_MODEL_DONE;
+}
+
+enum pmu_model_answer pmu_model_wrmsr(struct pmu_model *model, uint32_t msr, uint64_t value)
+{
+	const struct register_kind *kind = find_kind(msr);
+	uint64_t *stored = storage(model, msr);
+
+	if (kind)
+		return done_or_gp(kind->write(model, msr - kind->first, value));
+	if (!stored)
+		return PMU_MODEL_UNKNOWN;
+	*stored = value;
+	return PMU_MODEL_DONE;
+}
+
+/* Vol. 2B, "RDPMC": ECX[31:16] names the kind of counter, ECX[15:0] the number. There is no 32-bit fast mode. */
+#define RDPMC_GP    0x0000
+#define RDPMC_FIXED 0x4000
+
+enum pmu_model_answer pmu_model_rdpmc(struct pmu_model *model, uint32_t ecx, uint64_t *value)
+{
+	unsigned n = ecx & 0xffff;
+
+	switch (ecx >> 16) {
+	case RDPMC_GP: return done_or_gp(read_pmc(model, n, value));
+	case RDPMC_FIXED: return done_or_gp(read_fixed(model, n, value));
+	}
+	return PMU_MODEL_GP;
+}
+
+/*
+ * Vol. 3A, "Processor State After Reset": all 0, except that every general-purpose counter is enabled in GLOBAL_CTRL,
+ * as software older than that register expects.
+ */
+void pmu_reset_registers(struct pmu_model *model)
+{
+	for (unsigned i = 0; i < NR_COUNTERS; i++)
+		model->counters[i].value = 0;
+	memset(model->evtsel, 0, sizeof(model->evtsel));
+	memset(model->offcore_rsp, 0, sizeof(model->offcore_rsp));
+	memset(model->pebs_latency_frontend, 0, sizeof(model->pebs_latency_frontend));
+	memset(model->lbr_from, 0, sizeof(model->lbr_from));
+	memset(model->lbr_to, 0, sizeof(model->lbr_to));
+	memset(model->lbr_info, 0, sizeof(model->lbr_info));
+	model->lbr_select = model->lbr_tos = 0;
+	model->fixed_ctr_ctrl = model->global_status = model->debugctl = 0;
+	model->global_ctrl = gp_bits(model);
+	model->misc_enable = MISC_ENABLE_RESET;
+}
