@@ -526,6 +526,9 @@ unsigned config_parse(struct hv_config *config, const char *source, const char *
 
 static bool is_program_name(const char *word, size_t length)
 {
+	for (size_t i = 0; i < length; i++)
+		if (word[i] == '=')
+			return false;
 	return length > 4 && word[length - 4] == '.' && (word[length - 3] | 0x20) == 'e' &&
 	       (word[length - 2] | 0x20) == 'f' && (word[length - 1] | 0x20) == 'i';
 }

@@ -143,6 +143,9 @@ static void words_may_be_quoted(void **state)
 			 0);
 	assert_string_equal(config.guest_args, "console=ttyS0  quiet # all");
 	assert_int_equal(config.events[0].period, 5);
+	/* The first word is a program's name only if it is no key. */
+	assert_int_equal(parse_words("guest=a.efi"), 0);
+	assert_string_equal(config.guest, "\\a.efi");
 }
 
 static const struct bad_text {
