@@ -5,16 +5,25 @@
 #include "dump.h"
 #include "hypercall.h"
 
-/* The guest sees no UART at pmuvisor's port: reads give ones, writes vanish, as where no device answers. */
-static enum verdict hidden_port(struct cpu *cpu, uint64_t detail)
-{
-	unsigned bits = 8 * (detail & 7);
-	uint64_t ones = BITS(bits - 1, 0);
+#define UART_LINE_STATUS 5u
+#define LINE_IDLE	 0x60 /* transmitter empty, nothing received */
 
-	if (detail & EXIT_IO_STRING)
+/*
+ * Behind pmuvisor's port the guest finds ones, as where no device answers, and what it writes vanishes. But firmware may
+ * have found the UART before pmuvisor took it, and goes on polling: it sees a line that is always idle.
+ */
+static enum verdict hidden_port(struct cpu *cpu, const struct vm_exit *exit)
+{
+	unsigned bits = 8 * (exit->detail & 7);
+	uint64_t value = BITS(bits - 1, 0);
+
+	if (exit->detail & EXIT_IO_STRING)
 		return INJECT_GP; /* would need the guest's memory; docs/contract.md names it */
-	if (detail & EXIT_IO_IN)
-		cpu->guest.rax = bits == 32 ? ones : cpu->guest.rax | ones;
+	if (!(exit->detail & EXIT_IO_IN))
+		return ADVANCE;
+	if (exit->address == cpu->boot->config.serial_port + UART_LINE_STATUS)
+		value = (value & ~UINT64_C(0xff)) | LINE_IDLE;
+	cpu->guest.rax = bits == 32 ? value : (cpu->guest.rax & ~BITS(bits - 1, 0)) | value;
 	return ADVANCE;
 }
 
@@ -41,7 +50,7 @@ enum verdict handle_exit(struct cpu *cpu, const struct vm_exit *exit)
 	case EXIT_VIRTUALIZATION: return INJECT_UD;
 	case EXIT_INVD: return guest_invd(cpu);
 	case EXIT_XSETBV: return guest_xsetbv(cpu);
-	case EXIT_IO: return hidden_port(cpu, exit->detail);
+	case EXIT_IO: return hidden_port(cpu, exit);
 	case EXIT_CONTROL_REGISTER:
 	case EXIT_HIDDEN_MEMORY:
 	case EXIT_INIT:

@@ -35,7 +35,7 @@ struct vm_exit {
 	enum exit_reason reason;
 	uint64_t raw;	 /* the vendor's exit code */
 	uint64_t detail; /* EXIT_IO: size in bytes | EXIT_IO_*; else the vendor's, where the reason has one */
-	uint64_t address; /* guest-physical, for EXIT_HIDDEN_MEMORY */
+	uint64_t address; /* guest-physical for EXIT_HIDDEN_MEMORY, the port for EXIT_IO */
 };
 
 enum verdict {

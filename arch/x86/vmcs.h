@@ -183,6 +183,7 @@ enum vmx_exit_reason {
 #define IO_QUALIFICATION_SIZE	    BITS(2, 0) /* less one */
 #define IO_QUALIFICATION_IN	    BIT(3)
 #define IO_QUALIFICATION_STRING	    BIT(4)
+#define IO_QUALIFICATION_PORT	    BITS(31, 16)
 
 /* One entry of an MSR area. "VM-Exit Controls for MSRs" */
 struct vmx_msr_entry {

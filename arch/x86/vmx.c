@@ -110,20 +110,21 @@ static void track_ctrl(struct cpu *cpu)
 	vmcs_write(VMCS_GUEST_PERF_GLOBAL_CTRL, vmx->guest_ctrl);
 }
 
-static uint64_t io_detail(void)
+static void decode_io(struct vm_exit *exit, uint64_t qualification)
 {
-	uint64_t qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
-
-	return (FIELD_GET(IO_QUALIFICATION_SIZE, qualification) + 1) |
-	       (qualification & IO_QUALIFICATION_IN ? EXIT_IO_IN : 0) |
-	       (qualification & IO_QUALIFICATION_STRING ? EXIT_IO_STRING : 0);
+	exit->address = FIELD_GET(IO_QUALIFICATION_PORT, qualification);
+	exit->detail = (FIELD_GET(IO_QUALIFICATION_SIZE, qualification) + 1) |
+		       (qualification & IO_QUALIFICATION_IN ? EXIT_IO_IN : 0) |
+		       (qualification & IO_QUALIFICATION_STRING ? EXIT_IO_STRING : 0);
 }
 
 static void decode_rare(struct vm_exit *exit)
 {
-	if (exit->reason == EXIT_HIDDEN_MEMORY)
+	exit->detail = vmcs_read(VMCS_EXIT_QUALIFICATION);
+	if (exit->reason == EXIT_IO)
+		decode_io(exit, exit->detail);
+	else if (exit->reason == EXIT_HIDDEN_MEMORY)
 		exit->address = vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS);
-	exit->detail = exit->reason == EXIT_IO ? io_detail() : vmcs_read(VMCS_EXIT_QUALIFICATION);
 }
 
 static enum exit_reason exception_or_nmi(void)
