@@ -38,13 +38,17 @@ void apic_eoi(void)
 	apic_write(APIC_EOI, 0);
 }
 
+/* The shorthand for self knows only fixed interrupts. SDM Vol. 3A, "Valid Combinations for the ... ICR". */
 void apic_self_nmi(void)
 {
+	uint32_t id = apic_read(APIC_ID);
+
 	if (x2apic) {
-		wrmsr(X2APIC_MSR(APIC_ICR_LOW), ICR_SELF | ICR_NMI);
+		wrmsr(X2APIC_MSR(APIC_ICR_LOW), (uint64_t)id << 32 | ICR_NMI);
 		return;
 	}
-	apic_write(APIC_ICR_LOW, ICR_SELF | ICR_NMI);
+	apic_write(APIC_ICR_HIGH, id); /* both have the ID in bits 31:24 */
+	apic_write(APIC_ICR_LOW, ICR_NMI);
 	while (apic_read(APIC_ICR_LOW) & ICR_PENDING)
 		;
 }

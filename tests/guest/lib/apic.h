@@ -32,7 +32,7 @@ void apic_init(void);
 uint32_t apic_read(unsigned offset);
 void apic_write(unsigned offset, uint32_t value);
 void apic_eoi(void);
-/* An NMI to this processor; pending, at the latest, when the APIC says that it was sent. */
+/* An NMI to this processor. */
 void apic_self_nmi(void);
 /* From xAPIC to x2APIC; there is no way back short of a reset. */
 void apic_enter_x2apic(void);

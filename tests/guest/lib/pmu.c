@@ -8,7 +8,7 @@
 struct pmu pmu;
 
 /* SDM Vol. 1, "Architectural Performance Monitoring Leaf": fixed counter m exists by the bitmap or by the count. */
-static void pmu_detect(void)
+void pmu_detect(void)
 {
 	struct cpuid_regs leaf = cpuid(CPUID_PMU_LEAF, 0);
 

@@ -64,7 +64,9 @@ struct pmu {
 /* As CPUID describes it. */
 extern struct pmu pmu;
 
-/* Fills `pmu` and stops everything; a machine without version 4, full-width writes or fixed counter 0 fails the test. */
+/* Fills `pmu`, and touches nothing. */
+void pmu_detect(void);
+/* Does that and stops everything; a machine without version 4, full-width writes or fixed counter 0 fails the test. */
 void pmu_init(void);
 /* Stops and clears everything that pmu_init() found. */
 void pmu_reset(void);

@@ -117,6 +117,17 @@ void tap_figure(const char *name, uint64_t value)
 	serial_put('\n');
 }
 
+void tap_phase(const char *name, uint32_t mark, uint64_t actions)
+{
+	put_string("phase ");
+	put_string(name);
+	serial_put(' ');
+	put_number(mark, 10);
+	serial_put(' ');
+	put_number(actions, 10);
+	serial_put('\n');
+}
+
 /* The empty line keeps the firmware's last words, which end without one, off ours. */
 void tap_begin(void)
 {

@@ -21,6 +21,8 @@ void tap_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool tap_equal(uint64_t got, uint64_t expected, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* `name value`, for the table. */
 void tap_figure(const char *name, uint64_t value);
+/* `phase NAME MARK ACTIONS`, for tests/bench/figures.py. */
+void tap_phase(const char *name, uint32_t mark, uint64_t actions);
 /* The test can't go on. */
 _Noreturn void tap_abort(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -1,0 +1,95 @@
+/*
+ * What each guest action costs below the guest: loops of one action each, between marks in the machine's statistics.
+ *
+ * The machine counts exits by reason, and instructions and MSR accesses in root mode; no guest can see them. A line
+ * `phase NAME MARK COUNT` says that COUNT actions lie between marks MARK and MARK + 1; tests/bench/figures.py subtracts
+ * the phase `empty` and divides.
+ */
+#include "mark.h"
+#include "pmu.h"
+#include "sampler.h"
+#include "tap.h"
+#include "trap.h"
+#include "workload.h"
+
+const char test_title[] = "exits: the cost of each guest action";
+
+#define ACTIONS 1000
+#define PERIOD  2000
+
+static unsigned nr_phases;
+
+static uint32_t phase_mark(void)
+{
+	return MARK_EXITS + 2 * nr_phases;
+}
+
+static void report(const char *name, uint64_t actions)
+{
+	tap_phase(name, phase_mark(), actions);
+	nr_phases++;
+}
+
+#define PHASE(name, action)                                                                                            \
+	do {                                                                                                           \
+		mark(phase_mark());                                                                                    \
+		for (unsigned i = 0; i < ACTIONS; i++) {                                                               \
+			action;                                                                                        \
+		}                                                                                                      \
+		mark(phase_mark() + 1);                                                                                \
+		report(name, ACTIONS);                                                                                 \
+	} while (0)
+
+static void measure_accesses(void)
+{
+	PHASE("empty", asm volatile(""));
+	PHASE("cpuid", cpuid(0, 0));
+	PHASE("rdpmc", rdpmc(0));
+	PHASE("rdmsr_counter", rdmsr(MSR_IA32_A_PMC0));
+	PHASE("wrmsr_counter", wrmsr(MSR_IA32_A_PMC0, 1));
+	PHASE("rdmsr_legacy_counter", rdmsr(MSR_IA32_PMC0));
+	PHASE("rdmsr_fixed_counter", rdmsr(MSR_IA32_FIXED_CTR0));
+	PHASE("rdmsr_selector", rdmsr(MSR_IA32_PERFEVTSEL0));
+	PHASE("wrmsr_selector", wrmsr(MSR_IA32_PERFEVTSEL0, EVENT_INSTRUCTIONS | PERFEVTSEL_USR));
+	PHASE("wrmsr_fixed_ctrl", wrmsr(MSR_IA32_FIXED_CTR_CTRL, FIXED_USR));
+	PHASE("rdmsr_global_status", rdmsr(MSR_IA32_PERF_GLOBAL_STATUS));
+	PHASE("wrmsr_global_ctrl", wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, 0));
+	PHASE("rdtsc", rdtsc());
+}
+
+/* CPUID while a guest counter counts it: the emulated instruction has to be added. */
+static void measure_counted_cpuid(void)
+{
+	pmu_reset();
+	wrmsr(MSR_IA32_PERFEVTSEL0, EVENT_INSTRUCTIONS | PERFEVTSEL_OS | PERFEVTSEL_EN);
+	wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, BIT(0));
+	PHASE("cpuid_counted", cpuid(0, 0));
+	wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, 0);
+}
+
+/* The same work first without and then with PMIs, so that the difference is theirs. */
+static void measure_pmi(void)
+{
+	work_rounds = ACTIONS * PERIOD / WORK_LOOP_BODY;
+	sampler_init(VECTOR_NMI);
+	sampler_add(0, EVENT_INSTRUCTIONS, PERFEVTSEL_USR, 0);
+	mark(phase_mark());
+	sampler_run(work_loop);
+	mark(phase_mark() + 1);
+	report("work", 1);
+	sampler_init(VECTOR_NMI);
+	sampler_add(0, EVENT_INSTRUCTIONS, PERFEVTSEL_USR, PERIOD);
+	mark(phase_mark());
+	sampler_run(work_loop);
+	mark(phase_mark() + 1);
+	report("pmi", sampler.pmis);
+	tap_equal(sampler.pmis, WORK_LOOP_INSTRUCTIONS(work_rounds) / PERIOD, "every PMI came");
+}
+
+void test_main(void)
+{
+	pmu_init();
+	measure_accesses();
+	measure_counted_cpuid();
+	measure_pmi();
+}

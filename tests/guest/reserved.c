@@ -1,0 +1,230 @@
+/*
+ * Every reserved bit of every PMU register faults, and every other bit is kept; so do RDPMC indices.
+ *
+ * What the hardware does: WRMSR of a bit that this PMU gives no meaning to is #GP(0) and changes nothing. What breaks:
+ * software that probes by writing (Linux, KVM's own tests) sees features that aren't there, or loses ones that are. How
+ * the test tells: each register, each of its 64 bits alone, against what CPUID and PERF_CAPABILITIES allow.
+ *
+ * Not judged, with reasons:
+ * - direct mode leaves GLOBAL_* and RDPMC to the hardware: bits and indices of counters outside the share don't fault;
+ * - under pmuvisor, selectors belong to the hardware too: where it has adaptive PEBS their bit for it is accepted,
+ *   without effect;
+ * - DEBUGCTL bits that depend on features with no bearing on counters (LBR, BTS, bus locks, RTM, uncore).
+ */
+#include "boot.h"
+#include "pmu.h"
+#include "tap.h"
+#include "trap.h"
+
+const char test_title[] = "reserved: reserved bits and missing indices fault";
+
+#define CPUID_FEATURES              7
+#define CPUID_7_EBX_SGX             BIT(2)
+#define CPUID_7_EBX_RTM             BIT(11)
+#define CPUID_7_EBX_PT              BIT(25)
+#define CPUID_0A_EDX_ANY_DEPRECATED BIT(15)
+#define PERFEVTSEL_PIN              BIT(19) /* neither documented to fault nor to be kept */
+#define PERFEVTSEL_IN_TX            (BIT(32) | BIT(33))
+#define ADAPTIVE                    BIT(34)
+#define STATUS_PT                   BIT(55)
+#define STATUS_LBR_FRZ              BIT(58)
+#define STATUS_ASCI                 BIT(60)
+#define STATUS_UNCORE               BIT(61)
+#define STATUS_COND_CHGD            BIT(63)
+#define STATUS_METRICS              BIT(48)
+#define HARDWARE_GP                 8 /* counters below these numbers may exist outside the share */
+#define HARDWARE_FIXED              4
+
+static uint64_t evtsel_bits(void)
+{
+	uint64_t bits = UINT64_C(0xffffffff);
+
+	if (cpuid(0x0a, 0).edx & CPUID_0A_EDX_ANY_DEPRECATED)
+		bits &= ~PERFEVTSEL_ANY;
+	if (cpuid(CPUID_FEATURES, 0).ebx & CPUID_7_EBX_RTM)
+		bits |= PERFEVTSEL_IN_TX;
+	if (pmu.capabilities & PERF_CAPABILITIES_PEBS_BASELINE)
+		bits |= ADAPTIVE;
+	return bits;
+}
+
+static uint64_t fixed_ctrl_bits(void)
+{
+	uint64_t bits = 0;
+
+	for (unsigned m = 0; m < 16; m++) {
+		if (pmu.fixed_mask & BIT(FIXED(m)))
+			bits |= FIXED_CTR_CTRL(m, FIXED_OS | FIXED_USR | FIXED_PMI);
+	}
+	return bits;
+}
+
+static uint64_t ctrl_bits(void)
+{
+	return pmu.gp_mask | pmu.fixed_mask | (pmu.capabilities & PERF_CAPABILITIES_METRICS ? STATUS_METRICS : 0);
+}
+
+static uint64_t status_bits(void)
+{
+	uint32_t features = cpuid(CPUID_FEATURES, 0).ebx;
+
+	return ctrl_bits() | STATUS_LBR_FRZ | PERF_GLOBAL_STATUS_CTR_FRZ | STATUS_UNCORE | PERF_GLOBAL_STATUS_OVF_BUF |
+	       (features & CPUID_7_EBX_PT ? STATUS_PT : 0) | (features & CPUID_7_EBX_SGX ? STATUS_ASCI : 0);
+}
+
+static uint64_t outside_share(void)
+{
+	return ((BIT(HARDWARE_GP) - 1) & ~pmu.gp_mask) | ((BIT(HARDWARE_FIXED) - 1) << 32 & ~pmu.fixed_mask);
+}
+
+/* Writes each bit alone on top of zero. `allowed` are taken, `unjudged` not tried, all others fault. */
+static void judge_bits(const char *name, uint32_t msr, uint64_t allowed, uint64_t unjudged, bool kept)
+{
+	unsigned wrong = 0;
+
+	for (unsigned bit = 0; bit < 64; bit++) {
+		int expected = allowed & BIT(bit) ? NO_FAULT : FAULT_GP;
+		bool right;
+
+		if (unjudged & BIT(bit))
+			continue;
+		right = wrmsr_guarded(msr, BIT(bit)) == expected;
+		if (kept)
+			right = right && rdmsr(msr) == (allowed & BIT(bit));
+		if (expected == NO_FAULT)
+			wrmsr(msr, 0);
+		if (!right)
+			tap_note("%s: bit %u should %s", name, bit, expected == NO_FAULT ? "be taken" : "fault");
+		wrong += !right;
+	}
+	tap_equal(wrong, 0, "%s: each bit is taken or faults as it should", name);
+}
+
+static void test_selectors(void)
+{
+	uint64_t unjudged = PERFEVTSEL_PIN | (boot_mode() == MODE_BARE ? 0 : ADAPTIVE);
+
+	for (unsigned i = 0; i < pmu.nr_gp; i++) {
+		judge_bits("PERFEVTSEL", MSR_IA32_PERFEVTSEL0 + i, evtsel_bits(), unjudged, true);
+		judge_bits("A_PMC", MSR_IA32_A_PMC0 + i, pmu.value_mask, 0, true);
+	}
+	judge_bits("FIXED_CTR_CTRL", MSR_IA32_FIXED_CTR_CTRL, fixed_ctrl_bits(),
+		   pmu.capabilities & PERF_CAPABILITIES_PEBS_BASELINE || boot_mode() != MODE_BARE
+			   ? BIT(32) | BIT(36) | BIT(40) | BIT(44)
+			   : 0,
+		   true);
+	for (unsigned m = 0; m < HARDWARE_FIXED; m++) {
+		if (pmu.fixed_mask & BIT(FIXED(m)))
+			judge_bits("FIXED_CTR", MSR_IA32_FIXED_CTR0 + m, pmu.value_mask, 0, true);
+	}
+}
+
+static void test_globals(void)
+{
+	uint64_t unjudged = boot_mode() == MODE_DIRECT ? outside_share() : 0;
+	uint64_t debugctl = BIT(1) | BIT(6) | DEBUGCTL_FREEZE_PERFMON_ON_PMI | BIT(14);
+	uint64_t debugctl_unjudged = BIT(0) | BIT(2) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(13) | BIT(15);
+
+	judge_bits("GLOBAL_CTRL", MSR_IA32_PERF_GLOBAL_CTRL, ctrl_bits(), unjudged, true);
+	judge_bits("GLOBAL_STATUS_RESET", MSR_IA32_PERF_GLOBAL_STATUS_RESET, status_bits() | STATUS_COND_CHGD, unjudged,
+		   false);
+	judge_bits("GLOBAL_STATUS_SET", MSR_IA32_PERF_GLOBAL_STATUS_SET, status_bits(), unjudged, false);
+	wrmsr(MSR_IA32_PERF_GLOBAL_STATUS_RESET, status_bits());
+	tap_equal(rdmsr(MSR_IA32_PERF_GLOBAL_STATUS), 0, "RESET of everything clears everything");
+	judge_bits("GLOBAL_STATUS", MSR_IA32_PERF_GLOBAL_STATUS, 0, 0, true);
+	judge_bits("GLOBAL_INUSE", MSR_IA32_PERF_GLOBAL_INUSE, 0, 0, true);
+	judge_bits("PERF_CAPABILITIES", MSR_IA32_PERF_CAPABILITIES, 0, 0, false);
+	judge_bits("DEBUGCTL", MSR_IA32_DEBUGCTL, debugctl, debugctl_unjudged, true);
+	tap_equal(rdmsr(MSR_IA32_PERF_GLOBAL_STATUS_RESET), 0, "GLOBAL_STATUS_RESET reads 0");
+}
+
+/* The legacy alias takes anything, and only the low half of it. SDM Vol. 3B, "Full-Width Writes to Performance Counter
+ * Registers".
+ */
+static void test_legacy_writes(void)
+{
+	unsigned wrong = 0;
+
+	for (unsigned i = 0; i < pmu.nr_gp; i++) {
+		wrmsr(MSR_IA32_PMC0 + i, UINT64_C(0xffffff0123456789));
+		wrong += pmu_read(i) != 0x23456789 || rdmsr(MSR_IA32_PMC0 + i) != 0x23456789;
+		wrmsr(MSR_IA32_PMC0 + i, UINT64_C(0x0000000087654321));
+		wrong += pmu_read(i) != (UINT64_C(0xffffffff87654321) & pmu.value_mask);
+	}
+	tap_equal(wrong, 0, "a legacy write sign-extends its low 32 bits");
+}
+
+static bool rdpmc_faults(uint32_t index)
+{
+	uint64_t value;
+
+	return rdpmc_guarded(index, &value) == FAULT_GP;
+}
+
+static void test_rdpmc(void)
+{
+	unsigned wrong = 0;
+
+	for (unsigned i = 0; i < pmu.nr_gp; i++) {
+		pmu_write(i, UINT64_C(0x812345678900) + i);
+		wrong += rdpmc(i) != UINT64_C(0x812345678900) + i;
+	}
+	for (unsigned m = 0; m < HARDWARE_FIXED; m++) {
+		if (!(pmu.fixed_mask & BIT(FIXED(m))))
+			continue;
+		pmu_write(FIXED(m), UINT64_C(0x912345678900) + m);
+		wrong += rdpmc(RDPMC_FIXED | m) != UINT64_C(0x912345678900) + m;
+	}
+	tap_equal(wrong, 0, "RDPMC reads every counter in full width");
+}
+
+/* The type field of an index, alone or with a counter's number, and numbers far beyond any counter. */
+static void test_rdpmc_faults(void)
+{
+	static const uint32_t nowhere[] = { UINT32_C(0x80000000), UINT32_C(0x10000), UINT32_C(0x60000000),
+					    UINT32_C(0xffffffff) };
+	unsigned first = boot_mode() == MODE_DIRECT ? HARDWARE_GP : pmu.nr_gp;
+	bool right = true;
+
+	for (unsigned i = first; i < 70; i++)
+		right = rdpmc_faults(i) && right;
+	for (unsigned m = HARDWARE_FIXED; m < 20; m++)
+		right = rdpmc_faults(RDPMC_FIXED | m) && right;
+	for (unsigned i = 0; i < sizeof(nowhere) / sizeof(nowhere[0]); i++)
+		right = rdpmc_faults(nowhere[i]) && right;
+	tap_check(right, "RDPMC of what is not there faults");
+	tap_check(rdpmc_faults(RDPMC_METRICS) == !(pmu.capabilities & PERF_CAPABILITIES_METRICS),
+		  "RDPMC of PERF_METRICS faults unless PERF_CAPABILITIES has it");
+}
+
+static int ring3_vector;
+
+static void rdpmc_in_ring3(void)
+{
+	uint64_t value;
+
+	ring3_vector = rdpmc_guarded(0, &value);
+	asm volatile(USER_EXIT);
+}
+
+/* In ring 3 the privilege check comes before everything else, also before an intercept. */
+static void test_rdpmc_privilege(void)
+{
+	write_cr4(read_cr4() & ~CR4_PCE);
+	user_run(rdpmc_in_ring3);
+	tap_check(ring3_vector == FAULT_GP, "RDPMC in ring 3 faults without CR4.PCE");
+	write_cr4(read_cr4() | CR4_PCE);
+	user_run(rdpmc_in_ring3);
+	tap_check(ring3_vector == NO_FAULT, "and works with it");
+}
+
+void test_main(void)
+{
+	pmu_init();
+	test_selectors();
+	test_globals();
+	test_legacy_writes();
+	test_rdpmc();
+	test_rdpmc_faults();
+	test_rdpmc_privilege();
+}
