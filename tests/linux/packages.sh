@@ -6,7 +6,7 @@
 set -eu
 
 # perf is linked against more (Perl, Python, decoders of other machines' traces): initrd.sh says what becomes of that.
-PACKAGES="linux-perf busybox-static libc6 libelf1 zlib1g libcap2"
+PACKAGES="linux-perf busybox-static libc6 libelf1 zlib1g libzstd1 libcap2"
 META=linux-image-cloud-amd64
 
 directory=$(realpath -m "$1")
