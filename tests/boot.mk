@@ -1,9 +1,12 @@
-# What the loader does with a configuration it can't obey: every case in one boot, on QEMU.
+# The loader: what it does with a configuration it can't obey (on QEMU), and its way into the machine and back (on the test
+# machine). Every case of each in one boot.
 TEST_BOOT	:= $(BUILD)/tests/boot
 
 bad-config: $(BUILD)/pmuvisor.efi $(TEST_BOOT)/driver.efi
 	tests/boot/bad-config $^ $(TEST_BOOT)
-.PHONY: bad-config
+round-trip: $(BUILD)/pmuvisor.efi $(TEST_BOOT)/driver.efi machine
+	tests/boot/round-trip $(filter %.efi,$^) $(TEST_BOOT)
+.PHONY: bad-config round-trip
 
 $(TEST_BOOT)/driver.o: tests/boot/driver.c
 	@mkdir -p $(@D)
