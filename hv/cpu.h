@@ -29,7 +29,7 @@ struct cpu_stats {
 	uint64_t faults_injected;
 	uint64_t hidden_touches; /* accesses to pmuvisor's own pages */
 	uint64_t started;
-	uint64_t root_tsc;
+	uint64_t root_tsc; /* less the time of the last exit while in root mode, plus that of the entry after it */
 };
 
 /* Written by dump.c alone. */

@@ -94,12 +94,13 @@ static void line_nmi(struct cpu *cpu, struct text *text)
 
 static void line_time(struct cpu *cpu, struct text *text)
 {
-	uint64_t all = reg_rdtsc() - cpu->stats.started;
+	uint64_t now = reg_rdtsc(), all = now - cpu->stats.started;
+	uint64_t root = cpu->stats.root_tsc + now; /* up to now: this is root mode */
 
 	text_string(text, "  time");
-	text_name(text, "root-ticks", cpu->stats.root_tsc);
+	text_name(text, "root-ticks", root);
 	text_string(text, " root-share ");
-	text_percent(text, cpu->stats.root_tsc, all);
+	text_percent(text, root, all);
 	text_name(text, "paused-ticks", cpu->pmu.stats.paused_tsc);
 	text_name(text, "windows", cpu->pmu.stats.windows);
 	text_string(text, "\n");

@@ -40,6 +40,8 @@ static void overflowed(struct cpu *cpu, uint64_t counters)
 	else
 		pmu->guest_status |= counters;
 	if (pmu->ops->interrupting(counters)) {
+		if (!pmu_is_open(pmu))
+			lvtpc_refresh(pmu); /* the guest may have unmasked it since the last exit */
 		pmu->stats.guest_pmis_emulated++;
 		guest_pmi(cpu);
 	}
@@ -51,6 +53,9 @@ void pmu_emulated(struct cpu *cpu)
 	uint64_t counters = pmu_guest_ctrl(pmu);
 
 	pmu->stats.emulated++;
+	if (!counters)
+		return;
+	counters = pmu->ops->used(counters);
 	if (!counters)
 		return;
 	counters = pmu->ops->counts_instructions(counters, cpu->ops->read(cpu, GUEST_CPL) > 0);

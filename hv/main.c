@@ -9,8 +9,6 @@
 /* The guest gets its pending NMI at this entry, or an exit as soon as it could take it. True: it gets it now. */
 static bool deliver_nmi(struct cpu *cpu, const struct vm_exit *exit)
 {
-	if (!cpu->nmi.pending)
-		return false;
 	if (cpu->ops->nmi_blocked(cpu)) {
 		pmu_nmi_blocked(cpu);
 		return false;
@@ -23,11 +21,17 @@ static bool deliver_nmi(struct cpu *cpu, const struct vm_exit *exit)
 
 static void take_root_nmi(struct cpu *cpu)
 {
-	if (!cpu->nmi.in_root)
-		return;
 	cpu->nmi.in_root = false;
 	cpu->pmu.stats.root_nmis++;
 	pmu_nmi(cpu);
+}
+
+/* Inline: nearly every exit has nothing to deliver. */
+static inline bool deliver_nmis(struct cpu *cpu, const struct vm_exit *exit)
+{
+	if (cpu->nmi.in_root)
+		take_root_nmi(cpu);
+	return cpu->nmi.pending && deliver_nmi(cpu, exit);
 }
 
 static void answer(struct cpu *cpu, const struct vm_exit *exit)
@@ -55,12 +59,10 @@ static _Noreturn void run(struct cpu *cpu)
 	for (;;) {
 		cpu->ops->run(cpu, &exit);
 		cpu->stats.exits[exit.reason]++;
-		take_root_nmi(cpu);
-		if (exit.reason != EXIT_HIDDEN_MEMORY && deliver_nmi(cpu, &exit))
+		if (exit.reason != EXIT_HIDDEN_MEMORY && deliver_nmis(cpu, &exit))
 			continue;
 		answer(cpu, &exit);
-		take_root_nmi(cpu);
-		deliver_nmi(cpu, &exit);
+		deliver_nmis(cpu, &exit);
 	}
 }
 
@@ -77,6 +79,7 @@ static int start(struct cpu *cpu, struct handoff *handoff)
 	if (cpu->ops->cpu_init(cpu, handoff))
 		return -1;
 	cpu->stats.started = reg_rdtsc();
+	cpu->stats.root_tsc = -cpu->stats.started;
 	dump_start(cpu);
 	return 0;
 }

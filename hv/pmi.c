@@ -28,31 +28,12 @@ static void lvtpc_write(uint32_t value)
 		apic_write(APIC_LVTPC, value);
 }
 
-void lvtpc_open(struct pmu *pmu)
-{
-	lvtpc_write(pmu->guest_lvtpc);
-}
-
-void lvtpc_close(struct pmu *pmu)
-{
-	pmu->guest_lvtpc = lvtpc_read();
-	lvtpc_settle(pmu);
-}
-
-void lvtpc_settle(struct pmu *pmu)
-{
-	bool needed = pmu->host_sampling || pmu->guest_freeze;
-	bool usable = is_nmi(pmu->guest_lvtpc) && !(pmu->guest_lvtpc & LVT_MASKED);
-
-	lvtpc_write(needed && !usable ? LVTPC_BORROWED : pmu->guest_lvtpc);
-}
-
 /*
  * Learns what the guest may have written without an exit. `nmi`: an NMI has just come. The APIC masks the entry when it
- * accepts a PMI (SDM Vol. 3A, "Local Vector Table": set on a performance-monitoring interrupt), so a mask found then is the
- * hardware's, not the guest's. Returns whether the NMI can be a PMI.
+ * accepts a PMI (SDM Vol. 3A, "Local Vector Table"), so a mask found then is the hardware's, not the guest's. Returns
+ * whether the NMI can be a PMI.
  */
-static bool lvtpc_sync(struct pmu *pmu, bool nmi)
+static bool sync(struct pmu *pmu, bool nmi)
 {
 	uint32_t now = lvtpc_read();
 	bool accepted = nmi && is_nmi(now) && (now & LVT_MASKED);
@@ -62,21 +43,49 @@ static bool lvtpc_sync(struct pmu *pmu, bool nmi)
 	return accepted;
 }
 
+/* Makes the hardware's entry what guest and host together need. */
+static void settle(struct pmu *pmu)
+{
+	bool needed = pmu->host_sampling || pmu->guest_freeze;
+	bool usable = is_nmi(pmu->guest_lvtpc) && !(pmu->guest_lvtpc & LVT_MASKED);
+
+	lvtpc_write(needed && !usable ? LVTPC_BORROWED : pmu->guest_lvtpc);
+}
+
+void lvtpc_open(struct pmu *pmu)
+{
+	lvtpc_write(pmu->guest_lvtpc);
+}
+
+void lvtpc_close(struct pmu *pmu)
+{
+	pmu->guest_lvtpc = lvtpc_read();
+	settle(pmu);
+}
+
+void lvtpc_refresh(struct pmu *pmu)
+{
+	sync(pmu, false);
+	settle(pmu);
+}
+
 static void pass_on(struct cpu *cpu)
 {
 	cpu->nmi.pending = true;
 	cpu->pmu.stats.guest_nmis++;
 }
 
-/* Takes the guest's entry as the APIC would: returns it as it was, and leaves it masked. */
+/*
+ * Takes the guest's entry as the APIC would: returns it as it was, and leaves it masked. A borrowed one stays so: what
+ * the guest has then is not an unmasked NMI, and only pmu->guest_lvtpc knows.
+ */
 static uint32_t lvtpc_accept(struct pmu *pmu)
 {
 	uint32_t lvtpc = pmu_is_open(pmu) ? lvtpc_read() : pmu->guest_lvtpc;
 
-	if (pmu_is_open(pmu))
-		lvtpc_write(lvtpc | LVT_MASKED);
-	else
-		pmu->guest_lvtpc = lvtpc | LVT_MASKED;
+	pmu->guest_lvtpc = lvtpc | LVT_MASKED;
+	if (pmu_is_open(pmu) || is_nmi(lvtpc))
+		lvtpc_write(pmu->guest_lvtpc);
 	return lvtpc;
 }
 
@@ -115,7 +124,7 @@ static void shared_nmi(struct cpu *cpu)
 	uint64_t status = pmu->ops->status();
 	uint64_t host = status & pmu->host;
 	uint64_t guest = pmu_take_status(pmu, status);
-	bool pmi = lvtpc_sync(pmu, true);
+	bool pmi = sync(pmu, true);
 
 	pmu->guest_status |= guest;
 	if (host)
@@ -128,7 +137,7 @@ static void shared_nmi(struct cpu *cpu)
 		guest_pmi(cpu);
 	}
 	if (!cpu->nmi.pending)
-		lvtpc_settle(pmu);
+		settle(pmu);
 }
 
 /* While open, the host counts nothing: any NMI is the guest's. */
@@ -145,7 +154,7 @@ void pmu_nmi_blocked(struct cpu *cpu)
 	struct pmu *pmu = &cpu->pmu;
 
 	if (!pmu_is_open(pmu))
-		lvtpc_settle(pmu);
+		lvtpc_refresh(pmu);
 	pmu->gate.nmi_window = true;
 	pmu_update_gate(pmu);
 }
@@ -161,7 +170,7 @@ bool pmu_write_lvtpc(struct cpu *cpu, uint64_t value)
 	if (value & ~(uint64_t)(LVT_VECTOR | LVT_MODE | LVT_PENDING | LVT_MASKED))
 		return false;
 	cpu->pmu.guest_lvtpc = (uint32_t)value & ~LVT_PENDING;
-	lvtpc_settle(&cpu->pmu);
+	settle(&cpu->pmu);
 	return true;
 }
 
@@ -176,6 +185,5 @@ void pmu_poll(struct cpu *cpu)
 	if (host)
 		host_events_overflowed(pmu, host);
 	pmu->stats.host_late += (uint64_t)__builtin_popcountll(host & pmu->host_sampling);
-	lvtpc_sync(pmu, false);
-	lvtpc_settle(pmu);
+	lvtpc_refresh(pmu);
 }

@@ -130,7 +130,7 @@ void pmu_write_freeze(struct cpu *cpu, uint64_t freeze)
 {
 	cpu->pmu.guest_freeze = freeze;
 	if (!pmu_is_open(&cpu->pmu))
-		lvtpc_settle(&cpu->pmu);
+		lvtpc_refresh(&cpu->pmu);
 	pmu_update_gate(&cpu->pmu);
 }
 

@@ -46,7 +46,9 @@ struct pmu_ops {
 	uint64_t (*read)(unsigned counter);
 	void (*write)(unsigned counter, uint64_t value);
 	void (*program)(unsigned counter, const struct config_event *event); /* NULL: off */
-	/* Of `counters`, those that count a retired instruction at this privilege (reads one selector each in use). */
+	/* Of `counters`, those whose selectors are set to anything. */
+	uint64_t (*used)(uint64_t counters);
+	/* Of `counters`, those that count a retired instruction at this privilege (reads one selector each). */
 	uint64_t (*counts_instructions)(uint64_t counters, bool user);
 	/* Of `counters`, those whose overflow asks for a PMI (reads one selector each). */
 	uint64_t (*interrupting)(uint64_t counters);

@@ -13,8 +13,8 @@ uint64_t pmu_take_status(struct pmu *pmu, uint64_t status);
 /* pmi.c: the guest's local vector table entry, and the hardware's, which the host needs too. */
 void lvtpc_open(struct pmu *pmu);
 void lvtpc_close(struct pmu *pmu);
-/* While closed: makes the hardware's entry what guest and host together need. */
-void lvtpc_settle(struct pmu *pmu);
+/* While closed: learns what the guest has written, and makes the hardware's entry what both together need. */
+void lvtpc_refresh(struct pmu *pmu);
 /* A guest counter with its PMI enabled has overflowed; the status bit is set already. */
 void guest_pmi(struct cpu *cpu);
 

@@ -50,29 +50,31 @@ static void pmu_leaf(const struct cpu *cpu, uint32_t regs[4])
 		regs[ECX] = fixed;
 }
 
+static void nothing(uint32_t regs[4])
+{
+	regs[EAX] = regs[EBX] = regs[ECX] = regs[EDX] = 0;
+}
+
 static void xsave(uint32_t subleaf, uint32_t regs[4])
 {
 	if (subleaf == 1)
 		regs[ECX] &= (uint32_t)~(XSTATE_PT | XSTATE_LBR);
 	if (subleaf == 8 || subleaf == 15)
-		regs[EAX] = regs[EBX] = regs[ECX] = regs[EDX] = 0;
+		nothing(regs);
 }
 
-static bool hypervisor(const struct cpu *cpu, uint32_t leaf, uint32_t regs[4])
+static void hypervisor(uint32_t leaf, uint32_t regs[4])
 {
-	if (leaf < PMUVISOR_CPUID_LEAF || leaf > PMUVISOR_CPUID_LEAF + 0xff || !cpu->boot->config.hypervisor_bit)
-		return false;
-	regs[EAX] = regs[EBX] = regs[ECX] = regs[EDX] = 0;
-	if (leaf == PMUVISOR_CPUID_LEAF) {
-		regs[EAX] = PMUVISOR_CPUID_LEAF;
-		regs[EBX] = PMUVISOR_CPUID_EBX;
-		regs[ECX] = PMUVISOR_CPUID_ECX;
-		regs[EDX] = PMUVISOR_CPUID_EDX;
-	}
-	return true;
+	nothing(regs);
+	if (leaf != PMUVISOR_CPUID_LEAF)
+		return;
+	regs[EAX] = PMUVISOR_CPUID_LEAF;
+	regs[EBX] = PMUVISOR_CPUID_EBX;
+	regs[ECX] = PMUVISOR_CPUID_ECX;
+	regs[EDX] = PMUVISOR_CPUID_EDX;
 }
 
-static void adjust(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
+static __attribute__((noinline)) void adjust(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
 {
 	switch (leaf) {
 	case CPUID_FEATURES: features(cpu, regs); break;
@@ -81,19 +83,31 @@ static void adjust(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t re
 	case CPUID_XSAVE: xsave(subleaf, regs); break;
 	case CPUID_INTEL_PT:
 	case CPUID_ARCH_LBR:
-	case CPUID_PMU_EXTENDED: regs[EAX] = regs[EBX] = regs[ECX] = regs[EDX] = 0; break;
-	default: break;
+	case CPUID_PMU_EXTENDED: nothing(regs); break;
+	default:
+		if (cpu->boot->config.hypervisor_bit)
+			hypervisor(leaf, regs);
+		break;
 	}
+}
+
+#define ADJUSTED                                                                                                       \
+	(BIT(CPUID_FEATURES) | BIT(CPUID_EXTENDED_FEATURES) | BIT(CPUID_PMU) | BIT(CPUID_XSAVE) | BIT(CPUID_INTEL_PT) | \
+	 BIT(CPUID_ARCH_LBR) | BIT(CPUID_PMU_EXTENDED))
+#define HYPERVISOR_LEAVES 0x100u
+
+static bool is_adjusted(uint32_t leaf)
+{
+	return leaf < 64 ? ADJUSTED >> leaf & 1 : leaf - PMUVISOR_CPUID_LEAF < HYPERVISOR_LEAVES;
 }
 
 enum verdict guest_cpuid(struct cpu *cpu)
 {
 	uint32_t leaf = (uint32_t)cpu->guest.rax, subleaf = (uint32_t)cpu->guest.rcx, regs[4];
 
-	if (!hypervisor(cpu, leaf, regs)) {
-		reg_cpuid(leaf, subleaf, regs);
+	reg_cpuid(leaf, subleaf, regs);
+	if (is_adjusted(leaf))
 		adjust(cpu, leaf, subleaf, regs);
-	}
 	cpu->guest.rax = regs[EAX];
 	cpu->guest.rbx = regs[EBX];
 	cpu->guest.rcx = regs[ECX];

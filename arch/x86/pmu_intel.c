@@ -129,12 +129,16 @@ static bool selects_instructions(uint64_t selector, bool user)
 	return cmask == 0 || (selector & PERFEVTSEL_INV ? cmask > 1 : cmask == 1);
 }
 
+/* SDM Vol. 3B, "IA32_PERF_GLOBAL_INUSE MSR": one read tells which selectors are worth reading. */
+static uint64_t intel_used(uint64_t counters)
+{
+	return counters & reg_rdmsr(MSR_IA32_PERF_GLOBAL_INUSE);
+}
+
 static uint64_t intel_counts_instructions(uint64_t counters, bool user)
 {
 	uint64_t counting = 0;
 
-	/* SDM Vol. 3B, "IA32_PERF_GLOBAL_INUSE MSR": one read tells which selectors are worth reading. */
-	counters &= reg_rdmsr(MSR_IA32_PERF_GLOBAL_INUSE);
 	for_each_bit(n, counters & BITS(31, 0)) {
 		if (selects_instructions(reg_rdmsr(MSR_IA32_PERFEVTSEL0 + (uint32_t)n), user))
 			counting |= BIT(n);
@@ -179,6 +183,7 @@ const struct pmu_ops pmu_intel = {
 	.read = intel_read,
 	.write = intel_write,
 	.program = intel_program,
+	.used = intel_used,
 	.counts_instructions = intel_counts_instructions,
 	.interrupting = intel_interrupting,
 	.inuse = intel_inuse,

@@ -165,9 +165,9 @@ static void vmx_run(struct cpu *cpu, struct vm_exit *exit)
 
 	if (cpu->pmu.gate.dirty)
 		apply_gate(cpu);
-	cpu->stats.root_tsc += reg_rdtsc() - vmx->exit_tsc;
+	cpu->stats.root_tsc += reg_rdtsc();
 	status = vmx_enter(cpu, vmx->launched);
-	vmx->exit_tsc = reg_rdtsc();
+	cpu->stats.root_tsc -= reg_rdtsc();
 	if (status) {
 		not_entered(cpu, exit, status);
 		return;

@@ -31,7 +31,6 @@ struct vmx_cpu {
 	bool saves_ctrl;	  /* the exit control that saves PERF_GLOBAL_CTRL exists: no MSR area needed */
 	bool launched;
 	unsigned timer_shift;	  /* VMX-preemption timer: TSC ticks >> this */
-	uint64_t exit_tsc;
 	struct ept ept;
 };
 

@@ -68,7 +68,6 @@ static void init_regions(struct vmx_cpu *vmx)
 	vmx->vmxon.revision = revision;
 	vmx->vmcs.revision = revision;
 	vmx->timer_shift = (unsigned)(reg_rdmsr(MSR_IA32_VMX_MISC) & VMX_MISC_TIMER_RATE);
-	vmx->exit_tsc = reg_rdtsc();
 	for (unsigned i = 0; i < sizeof(vmx->decoy); i++)
 		vmx->decoy[i] = 0xff;
 }
