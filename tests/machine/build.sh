@@ -60,4 +60,6 @@ fi
 copy_ours
 # Without the -rR of our own Makefile: Bochs relies on built-in rules.
 run make.log env -u MAKEFLAGS -u MFLAGS make -C "$tree" -j"$jobs" bochs
-cmp -s "$tree/bochs" "$directory/bochs" || cp "$tree/bochs" "$directory/bochs"
+# Renamed into place: a machine may be running.
+cp "$tree/bochs" "$directory/bochs.new"
+mv "$directory/bochs.new" "$directory/bochs"

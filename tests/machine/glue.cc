@@ -6,6 +6,8 @@
 #include "bochs.h"
 #include "cpu/cpu.h"
 #include "cpu/apic.h"
+#include "gui/siminterface.h"
+#include "param_names.h"
 #include "pc_system.h"
 
 extern "C" {
@@ -188,12 +190,26 @@ bool machine_rdpmc(struct machine_cpu *machine, Bit32u ecx, Bit64u *value)
 	return done;
 }
 
+/* The rate of the time-stamp counter, for software that believes CPUID: a tick here, not the real processor's. */
+static void cpuid_clock(Bit32u leaf, uint32_t regs[4])
+{
+	const uint32_t rate = SIM->get_param_num(BXPN_IPS)->get();
+
+	if (leaf == 0x15) {
+		regs[0] = regs[1] = 1;
+		regs[2] = rate;
+	} else if (leaf == 0x16) {
+		regs[0] = regs[1] = regs[2] = rate / 1000000;
+	}
+}
+
 void machine_cpuid(struct machine_cpu *machine, Bit32u leaf, Bit32u subleaf, Bit32u *eax, Bit32u *ebx, Bit32u *ecx,
 		   Bit32u *edx)
 {
 	uint32_t regs[4] = { *eax, *ebx, *ecx, *edx };
 
 	pmu_model_cpuid(machine->model, leaf, subleaf, regs);
+	cpuid_clock(leaf, regs);
 	*eax = regs[0];
 	*ebx = regs[1];
 	*ecx = regs[2];
