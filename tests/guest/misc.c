@@ -24,6 +24,8 @@ const char test_title[] = "misc: XSETBV, control registers, time, ports";
 #define CR4_TSD         BIT(2)
 #define CR4_PAE         BIT(5)
 #define CR4_PCIDE       BIT(17)
+#define LINE_STATUS     5
+#define LINE_IDLE       0x60
 #define HOST_SERIAL     0x2f8
 
 static uint64_t xgetbv(uint32_t index)
@@ -109,13 +111,14 @@ static void test_cache(void)
 	tap_equal(word, 42, "WBINVD keeps what was written");
 }
 
+/* Its line status says idle instead of nothing: whoever polls the port must not wait for ever. */
 static void test_port(void)
 {
 	unsigned wrong = 0;
 
 	for (uint16_t i = 0; i < 8; i++) {
 		out8(HOST_SERIAL + i, 0);
-		wrong += in8(HOST_SERIAL + i) != 0xff;
+		wrong += in8(HOST_SERIAL + i) != (i == LINE_STATUS ? LINE_IDLE : 0xff);
 	}
 	tap_equal(wrong, 0, "the hypervisor's serial port is not there");
 }

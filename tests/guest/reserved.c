@@ -9,7 +9,7 @@
  * - direct mode leaves GLOBAL_* and RDPMC to the hardware: bits and indices of counters outside the share don't fault;
  * - under pmuvisor, selectors belong to the hardware too: where it has adaptive PEBS their bit for it is accepted,
  *   without effect;
- * - DEBUGCTL bits that depend on features with no bearing on counters (LBR, BTS, bus locks, RTM, uncore).
+ * - DEBUGCTL bits that depend on features with no bearing on counters (LBR, branch traces, bus locks, RTM, uncore).
  */
 #include "boot.h"
 #include "pmu.h"
@@ -122,8 +122,9 @@ static void test_selectors(void)
 static void test_globals(void)
 {
 	uint64_t unjudged = boot_mode() == MODE_DIRECT ? outside_share() : 0;
-	uint64_t debugctl = BIT(1) | BIT(6) | DEBUGCTL_FREEZE_PERFMON_ON_PMI | BIT(14);
-	uint64_t debugctl_unjudged = BIT(0) | BIT(2) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(13) | BIT(15);
+	uint64_t debugctl = BIT(1) | DEBUGCTL_FREEZE_PERFMON_ON_PMI | BIT(14);
+	uint64_t debugctl_unjudged = BIT(0) | BIT(2) | BIT(6) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(13) |
+				     BIT(15);
 
 	judge_bits("GLOBAL_CTRL", MSR_IA32_PERF_GLOBAL_CTRL, ctrl_bits(), unjudged, true);
 	judge_bits("GLOBAL_STATUS_RESET", MSR_IA32_PERF_GLOBAL_STATUS_RESET, status_bits() | STATUS_COND_CHGD, unjudged,

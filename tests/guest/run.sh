@@ -17,11 +17,10 @@ out=$build/tests/guest/out/$mode-$name${TAG:+-$TAG}
 mkdir -p "$out"
 rm -f "$out"/*.txt "$out/tap"
 
-# How the machine ends: a guest that returns leaves the firmware looking for something else to boot.
+# How the machine ends.
 expected=0 deadline=${DEADLINE:-10000000000}
 case $name in
 triple_fault) expected=125 ;;
-returns) expected=124 deadline=1500000000 ;;
 esac
 
 echo "mode=$mode ${GUEST_ARGS:-}" > "$out/guest.args"
