@@ -26,16 +26,28 @@ $(LINUX)/%.o: tests/linux/%.asm
 	@mkdir -p $(@D)
 	nasm -f elf64 -o $@ $<
 
-EFI_LIB		:= /usr/lib
-LINUX_EFI	:= -std=gnu11 -O2 $(WARN) -ffreestanding -fpic -fshort-wchar -fno-stack-protector -mno-red-zone -maccumulate-outgoing-args \
-		   -DGNU_EFI_USE_MS_ABI -isystem /usr/include/efi -isystem /usr/include/efi/x86_64
-
-$(LINUX)/start.efi: tests/linux/start.c
+$(LINUX)/start.o: tests/linux/start.c
 	@mkdir -p $(@D)
-	$(CC) $(LINUX_EFI) -c -o $(LINUX)/start.o $<
-	ld -nostdlib -znocombreloc -shared -Bsymbolic -T $(EFI_LIB)/elf_x86_64_efi.lds -o $(LINUX)/start.so \
-		$(EFI_LIB)/crt0-efi-x86_64.o $(LINUX)/start.o $(EFI_LIB)/libefi.a $(EFI_LIB)/libgnuefi.a
-	objcopy -j .text -j .sdata -j .data -j .dynamic -j .dynsym -j .rel* -j .rela* -j .reloc \
-		--target efi-app-x86_64 $(LINUX)/start.so $@
+	$(CC) $(EFI_TARGET) -c $< -o $@
+
+$(LINUX)/start.so: $(LINUX)/start.o
+	$(EFI_LINK)
+
+$(LINUX)/start.efi: $(LINUX)/start.so
+	$(EFI_OBJCOPY)
+
+LINUX_GUEST	:= $(LINUX)/vmlinuz $(LINUX)/initrd.img $(LINUX)/start.efi
+
+linux: $(LINUX_GUEST)
+.PHONY: linux
+
+# Linux on the test machine, bare and under pmuvisor in both modes, and what the three have to agree on.
+LINUX_MODES	:= bare direct shared
+LINUX_SCENARIOS	:= bare,count,pmi
+
+linux-test: $(LINUX_GUEST) $(BUILD)/pmuvisor.efi $(BUILD)/machine/bochs
+	for mode in $(LINUX_MODES); do tests/linux/run.sh $$mode $(LINUX)/$$mode test=$(LINUX_SCENARIOS) || exit 1; done
+	tests/linux/compare $(addprefix $(LINUX)/,$(LINUX_MODES))
+.PHONY: linux-test
 
 -include $(wildcard $(LINUX)/*.d)
