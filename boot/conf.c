@@ -42,7 +42,7 @@ static EFI_STATUS read_file(struct loader *loader)
 	return status;
 }
 
-/* The load options as ASCII in pool memory. Null: there are none, or they are no text, which other boot managers leave. */
+/* The load options as ASCII in pool memory. Null: there are none, or no text, which some boot managers leave there. */
 static char *command_line(const EFI_LOADED_IMAGE *loaded, UINTN *length)
 {
 	const CHAR16 *options = loaded->LoadOptions;

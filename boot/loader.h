@@ -55,7 +55,7 @@ bool file_exists(EFI_HANDLE device, const CHAR16 *path);
 /* conf.c: fills loader->config from pmuvisor.conf and the command line. */
 EFI_STATUS read_configuration(struct loader *loader);
 
-/* guest.c. find: is there a guest image? load: into memory, ready to start. start: returns when the guest's image does. */
+/* guest.c. find: is there an image? load: into memory, ready to start. start: returns when the guest's image does. */
 EFI_STATUS guest_find(struct loader *loader);
 EFI_STATUS guest_load(struct loader *loader);
 EFI_STATUS guest_start(struct loader *loader);

@@ -17,7 +17,7 @@ static void unlock_vmx(void)
 }
 
 /*
- * The firmware's task segment, which only its descriptor describes: the resident can't read the firmware's GDT any more.
+ * The firmware's task segment, which only its descriptor describes: the resident can't read the firmware's GDT.
  * SDM Vol. 3A, "TSS Descriptor in 64-bit mode"; access rights as in Vol. 3C, "Guest Register State".
  */
 static void save_task_segment(struct handoff *handoff)

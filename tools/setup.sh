@@ -3,7 +3,7 @@
 set -eu
 
 list=$(dirname "$0")/packages.txt
-command -v dpkg-query > /dev/null || { echo "This is not a Debian system: install what $list names by hand." >&2; exit 1; }
+command -v dpkg-query > /dev/null || { echo "This is no Debian: install by hand what $list names." >&2; exit 1; }
 
 wanted=$(tr '\n' ' ' < "$list")
 # dpkg-query fails when it has never heard of a package: that one is missing, not an error.

@@ -1,4 +1,4 @@
-"""Cases for the loader that all run in one boot: driver.efi starts pmuvisor.efi once for each and says what it returned.
+"""Cases for the loader, all in one boot: driver.efi starts pmuvisor.efi once for each and says what it returned.
 
 A case is name: (pmuvisor.conf or None, command line, (lines printed, status)).
 """
