@@ -70,14 +70,14 @@ struct cpu {
 
 /*
  * What a virtualization extension does for the shared code; vmx.c and svm.c each end with one. The vendor decodes, the
- * shared code decides: run() fills a neutral exit, handle_exit() answers with a verdict, finish() carries it out.
+ * shared code decides: run() makes a neutral exit, handle_exit() answers with a verdict, finish() carries it out.
  */
 struct hv_ops {
 	const char *name;
 	/* Prepares this CPU to run the firmware state in `handoff` as its guest; 0, or one sentence in handoff->why. */
 	int (*cpu_init)(struct cpu *cpu, struct handoff *handoff);
-	/* Enters the guest and returns at its next exit, with the gate's wishes carried out in between. */
-	void (*run)(struct cpu *cpu, struct vm_exit *exit);
+	/* Runs the guest for good. After each exit it calls answer_exit(), and carries out the gate's wishes before it enters. */
+	void (*run)(struct cpu *cpu);
 	/* The only code that moves RIP or injects. */
 	void (*finish)(struct cpu *cpu, const struct vm_exit *exit, enum verdict verdict);
 	/* May an NMI be injected now? Blocking by NMI, STI and MOV SS says no. */

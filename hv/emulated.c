@@ -47,22 +47,27 @@ static void overflowed(struct cpu *cpu, uint64_t counters)
 	}
 }
 
-void pmu_emulated(struct cpu *cpu)
+static __attribute__((noinline)) void count(struct cpu *cpu, uint64_t counters)
 {
 	struct pmu *pmu = &cpu->pmu;
-	uint64_t counters = pmu_guest_ctrl(pmu);
+	uint64_t wrapped;
 
-	pmu->stats.emulated++;
-	if (!counters)
-		return;
 	counters = pmu->ops->used(counters);
 	if (!counters)
 		return;
 	counters = pmu->ops->counts_instructions(counters, cpu->ops->read(cpu, GUEST_CPL) > 0);
-	if (counters && !counters_frozen(pmu)) {
-		uint64_t wrapped = add_one(pmu, counters);
+	if (!counters || counters_frozen(pmu))
+		return;
+	wrapped = add_one(pmu, counters);
+	if (wrapped)
+		overflowed(cpu, wrapped);
+}
 
-		if (wrapped)
-			overflowed(cpu, wrapped);
-	}
+void pmu_emulated(struct cpu *cpu)
+{
+	uint64_t counters = pmu_guest_ctrl(&cpu->pmu);
+
+	cpu->pmu.stats.emulated++;
+	if (counters)
+		count(cpu, counters);
 }

@@ -49,7 +49,10 @@ enum verdict {
 
 struct cpu;
 
-/* Decides what happens to the guest after `exit`. */
+/* Everything between an exit and the next entry (answer.c). The vendor calls it, and enters when it returns. */
+void answer_exit(struct cpu *cpu, const struct vm_exit *exit);
+
+/* Its one decision (exit.c). */
 enum verdict handle_exit(struct cpu *cpu, const struct vm_exit *exit);
 
 #endif

@@ -10,16 +10,6 @@ static bool frozen(const struct pmu *pmu)
 	return pmu->guest_status & PMU_STATUS_CTR_FROZEN;
 }
 
-bool pmu_is_open(const struct pmu *pmu)
-{
-	return !pmu->shared || pmu->window;
-}
-
-uint64_t pmu_guest_ctrl(const struct pmu *pmu)
-{
-	return (pmu_is_open(pmu) ? pmu->gate.guest_ctrl : pmu->guest_ctrl) & pmu->guest;
-}
-
 void pmu_update_gate(struct pmu *pmu)
 {
 	struct pmu_gate *gate = &pmu->gate;

@@ -5,8 +5,19 @@
 #include "cpu.h"
 #include "arch/x86/reg.h"
 
+/* Inline, as every emulated instruction asks. */
+static inline bool pmu_is_open(const struct pmu *pmu)
+{
+	return !pmu->shared || pmu->window;
+}
+
+/* The guest's global control register, wherever it is. */
+static inline uint64_t pmu_guest_ctrl(const struct pmu *pmu)
+{
+	return (pmu_is_open(pmu) ? pmu->gate.guest_ctrl : pmu->guest_ctrl) & pmu->guest;
+}
+
 /* pmu.c */
-bool pmu_is_open(const struct pmu *pmu);
 void pmu_update_gate(struct pmu *pmu);
 uint64_t pmu_take_status(struct pmu *pmu, uint64_t status);
 

@@ -9,6 +9,7 @@ void offsets(void);
 
 void offsets(void)
 {
+	OFFSET(CPU_SELF, self);
 	OFFSET(CPU_RAX, guest.rax);
 	OFFSET(CPU_RCX, guest.rcx);
 	OFFSET(CPU_RDX, guest.rdx);

@@ -15,6 +15,7 @@
 
 /* Basic exit reason to neutral reason, plus one: what isn't named is unknown. */
 static const uint8_t neutral[] = {
+	[VMX_EXIT_EXCEPTION_OR_NMI] = EXIT_NMI + 1,
 	[VMX_EXIT_TRIPLE_FAULT] = EXIT_SHUTDOWN + 1,
 	[VMX_EXIT_INIT] = EXIT_INIT + 1,
 	[VMX_EXIT_SIPI] = EXIT_SIPI + 1,
@@ -139,43 +140,44 @@ static void decode(struct vm_exit *exit)
 	uint64_t raw = vmcs_read(VMCS_EXIT_REASON);
 
 	exit->raw = raw;
-	exit->reason = EXIT_UNKNOWN;
-	if (raw == VMX_EXIT_EXCEPTION_OR_NMI)
+	exit->reason = raw < ARRAY_SIZE(neutral) && neutral[raw] ? neutral[raw] - 1 : EXIT_UNKNOWN;
+	if (exit->reason == EXIT_NMI)
 		exit->reason = exception_or_nmi();
-	else if (raw < ARRAY_SIZE(neutral) && neutral[raw])
-		exit->reason = neutral[raw] - 1;
 	if (exit->reason >= EXIT_FIRST_WITH_DETAIL)
 		decode_rare(exit);
 }
 
-/* An NMI that came in root mode is answered like one that exited. */
-static void not_entered(struct cpu *cpu, struct vm_exit *exit, int status)
+/* Called by vmx_entry.asm after every exit, and when an NMI in root mode kept it from entering: that is answered alike. */
+void vmx_exited(struct cpu *cpu, bool entered)
 {
-	if (status < 0)
-		stop(cpu, "VM entry failed, VM-instruction error", vmcs_read(VMCS_INSTRUCTION_ERROR));
-	cpu->nmi.in_root = false;
-	cpu->pmu.stats.root_nmis++;
-	*exit = (struct vm_exit){ .reason = EXIT_NMI };
-}
+	struct vm_exit exit;
 
-static void vmx_run(struct cpu *cpu, struct vm_exit *exit)
-{
-	struct vmx_cpu *vmx = vmx_of(cpu);
-	int status;
-
+	cpu->stats.root_tsc -= reg_rdtsc();
+	if (entered) {
+		if (vmx_of(cpu)->open)
+			track_ctrl(cpu);
+		decode(&exit);
+	} else {
+		exit.reason = EXIT_NMI;
+		cpu->nmi.in_root = false;
+		cpu->pmu.stats.root_nmis++;
+	}
+	answer_exit(cpu, &exit);
 	if (cpu->pmu.gate.dirty)
 		apply_gate(cpu);
 	cpu->stats.root_tsc += reg_rdtsc();
-	status = vmx_enter(cpu, vmx->launched);
-	cpu->stats.root_tsc -= reg_rdtsc();
-	if (status) {
-		not_entered(cpu, exit, status);
-		return;
-	}
-	vmx->launched = true;
-	if (vmx->open)
-		track_ctrl(cpu);
-	decode(exit);
+}
+
+void vmx_entry_failed(struct cpu *cpu)
+{
+	stop(cpu, "VM entry failed, VM-instruction error", vmcs_read(VMCS_INSTRUCTION_ERROR));
+}
+
+static _Noreturn void vmx_run(struct cpu *cpu)
+{
+	apply_gate(cpu);
+	cpu->stats.root_tsc += reg_rdtsc();
+	vmx_enter(cpu);
 }
 
 /*

@@ -29,7 +29,6 @@ struct vmx_cpu {
 	uint64_t freeze;		/* DEBUGCTL's freeze bits as last written, as PMU_STATUS_*_FROZEN */
 	bool open;		  /* the traps as last set */
 	bool saves_ctrl;	  /* the exit control that saves PERF_GLOBAL_CTRL exists: no MSR area needed */
-	bool launched;
 	unsigned timer_shift;	  /* VMX-preemption timer: TSC ticks >> this */
 	struct ept ept;
 };
@@ -77,7 +76,9 @@ enum verdict vmx_handle(struct cpu *cpu, const struct vm_exit *exit);
 /* The guest's memory types have changed. */
 void vmx_remap(struct cpu *cpu);
 
-/* vmx_entry.asm: 0 after an exit, 1 if an NMI came first, -1 if the entry failed. */
-int vmx_enter(struct cpu *cpu, bool launched);
+/* vmx_entry.asm: enters the guest for the first time and after each exit, with these calls in between. */
+_Noreturn void vmx_enter(struct cpu *cpu);
+void vmx_exited(struct cpu *cpu, bool entered);
+_Noreturn void vmx_entry_failed(struct cpu *cpu);
 
 #endif

@@ -1,18 +1,17 @@
-; int vmx_enter(struct cpu *cpu, bool launched)
+; void vmx_enter(struct cpu *cpu), and the way of every VM exit: save the guest's registers, vmx_exited() (vmx.c), load
+; them, enter again.
 ;
-; Runs the guest until its next VM exit. Returns 0 after an exit; 1 if an NMI came in root mode first, and nothing was
-; entered; -1 if the entry failed (VMCS_INSTRUCTION_ERROR says why).
-;
-; in:	rdi = this CPU, also at GS:0; sil = 0 for the first entry (VMLAUNCH)
-; VMCS:	HOST_RIP is vmx_exit, HOST_RSP is written here at the first entry: every later call comes from the same place, so
-;	the stack pointer is the same. HOST_GS_BASE is the CPU's, so guest registers are saved before any is free.
+; in:	rdi = this CPU, also at GS:0
+; VMCS:	HOST_RIP is vmx_exit; HOST_RSP is the top of this CPU's stack, so nothing outlives an exit there; HOST_GS_BASE is
+;	the CPU's, so the guest's registers are saved before any is free.
 
 %include "offsets.inc"
 
-VMCS_HOST_RSP	equ 0x6c14
-
 bits 64
 default rel
+
+extern vmx_exited
+extern vmx_entry_failed
 
 section .text
 
@@ -21,19 +20,7 @@ global vmx_exit:function
 global vmx_enter_check
 global vmx_enter_last
 
-vmx_enter:
-	push	rbx
-	push	rbp
-	push	r12
-	push	r13
-	push	r14
-	push	r15
-	push	rsi			; [rsp]: launched?
-	test	sil, sil
-	jnz	.load
-	mov	eax, VMCS_HOST_RSP
-	vmwrite	rax, rsp
-.load:
+%macro LOAD_GUEST 0
 	mov	rax, [gs:CPU_RAX]
 	mov	rcx, [gs:CPU_RCX]
 	mov	rdx, [gs:CPU_RDX]
@@ -49,22 +36,15 @@ vmx_enter:
 	mov	r13, [gs:CPU_R13]
 	mov	r14, [gs:CPU_R14]
 	mov	r15, [gs:CPU_R15]
-	; From here to vmx_enter_last only flags change: an NMI that strikes in between comes back to the check (trap.c).
-vmx_enter_check:
-	cmp	byte [gs:CPU_NMI_IN_ROOT], 0
-	jne	nmi_first
-	cmp	byte [rsp], 0
-	je	vmx_enter_last
-	vmresume
-	jmp	entry_failed
-vmx_enter_last:
+%endmacro
+
+vmx_enter:
+	LOAD_GUEST
 	vmlaunch
 entry_failed:
-	mov	eax, -1
-	jmp	return
-nmi_first:
-	mov	eax, 1
-	jmp	return
+	mov	rdi, [gs:CPU_SELF]
+	call	vmx_entry_failed
+	ud2
 
 vmx_exit:
 	mov	[gs:CPU_RAX], rax
@@ -82,15 +62,20 @@ vmx_exit:
 	mov	[gs:CPU_R13], r13
 	mov	[gs:CPU_R14], r14
 	mov	[gs:CPU_R15], r15
-	xor	eax, eax
-return:
-	pop	rsi
-	pop	r15
-	pop	r14
-	pop	r13
-	pop	r12
-	pop	rbp
-	pop	rbx
-	ret
+	mov	esi, 1			; entered
+answer:
+	mov	rdi, [gs:CPU_SELF]
+	call	vmx_exited
+	LOAD_GUEST
+	; From here to vmx_enter_last only flags change: an NMI that strikes in between comes back to the check (trap.c).
+vmx_enter_check:
+	cmp	byte [gs:CPU_NMI_IN_ROOT], 0
+	jne	nmi_first
+vmx_enter_last:
+	vmresume
+	jmp	entry_failed
+nmi_first:
+	xor	esi, esi		; not entered: the registers in memory are still the guest's
+	jmp	answer
 
 section .note.GNU-stack noalloc noexec nowrite progbits

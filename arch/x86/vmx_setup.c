@@ -109,6 +109,7 @@ static void setup_host(struct cpu *cpu)
 	vmcs_write(VMCS_HOST_PAT, PAT_POWER_UP);
 	vmcs_write(VMCS_HOST_EFER, EFER_LME | EFER_LMA | EFER_NXE);
 	vmcs_write(VMCS_HOST_PERF_GLOBAL_CTRL, 0);
+	vmcs_write(VMCS_HOST_RSP, (uintptr_t)area->stack + sizeof(area->stack));
 	vmcs_write(VMCS_HOST_RIP, (uintptr_t)vmx_exit);
 }
 

@@ -1,0 +1,54 @@
+/* One exit, from its decoding by the vendor to the state the next entry carries out. */
+#include "cpu.h"
+#include "stop.h"
+
+/* The guest gets its pending NMI at this entry, or an exit as soon as it could take it. True: it gets it now. */
+static bool deliver_nmi(struct cpu *cpu, const struct vm_exit *exit)
+{
+	if (cpu->ops->nmi_blocked(cpu)) {
+		pmu_nmi_blocked(cpu);
+		return false;
+	}
+	cpu->nmi.pending = false;
+	pmu_nmi_injected(cpu);
+	cpu->ops->finish(cpu, exit, INJECT_NMI);
+	return true;
+}
+
+static void take_root_nmi(struct cpu *cpu)
+{
+	cpu->nmi.in_root = false;
+	cpu->pmu.stats.root_nmis++;
+	pmu_nmi(cpu);
+}
+
+static void answer_instruction(struct cpu *cpu, const struct vm_exit *exit)
+{
+	enum verdict verdict = handle_exit(cpu, exit);
+
+	if (verdict == STOP) {
+		if (exit->reason == EXIT_SHUTDOWN)
+			stop_on_shutdown(cpu);
+		stop_on_exit(cpu, exit);
+	}
+	cpu->ops->finish(cpu, exit, verdict);
+	if (verdict == ADVANCE)
+		pmu_emulated(cpu);
+}
+
+/*
+ * An NMI that struck at the exit came before the instruction that exited: if the guest can take it, it runs the
+ * instruction (and exits again) after its handler. An exit in the middle of an event's delivery has to be answered first.
+ * One that comes later is found by the vendor's last look before it enters.
+ */
+void answer_exit(struct cpu *cpu, const struct vm_exit *exit)
+{
+	cpu->stats.exits[exit->reason]++;
+	if (cpu->nmi.in_root)
+		take_root_nmi(cpu);
+	if (cpu->nmi.pending && exit->reason != EXIT_HIDDEN_MEMORY && deliver_nmi(cpu, exit))
+		return;
+	answer_instruction(cpu, exit);
+	if (cpu->nmi.pending)
+		deliver_nmi(cpu, exit);
+}
