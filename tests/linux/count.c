@@ -6,6 +6,7 @@
 #include "loops.h"
 
 #include <asm/unistd.h>
+#include <linux/sched.h>
 
 #include "event.h"
 #include "sys.h"
@@ -49,6 +50,14 @@ static bool undisturbed(const struct event *events, const uint32_t *locks)
 	return true;
 }
 
+static void keep_kernel_threads_off(void)
+{
+	int priority = 1;
+
+	if (sys(__NR_sched_setscheduler, 0, SCHED_FIFO, (long)&priority, 0, 0))
+		die("count: the kernel gives no real-time priority");
+}
+
 static unsigned measure_undisturbed(const struct loop *loop, uint64_t n, const struct event *events,
 				    struct reading *reading)
 {
@@ -85,6 +94,7 @@ static int measure_loop(const struct loop *loop, uint64_t n)
 	struct reading reading;
 	unsigned tries;
 
+	keep_kernel_threads_off();
 	for (unsigned i = 0; i < MEASURE_COUNTERS; i++)
 		event_enable(&events[i]);
 	tries = measure_undisturbed(loop, 2, events, &reading); /* touches every page before it counts */

@@ -11,7 +11,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 root=$work/root
 
-mkdir -p "$root/bin" "$root/lib64" "$root/lib/x86_64-linux-gnu" "$root/dev" "$root/proc" "$root/sys" "$root/tmp" "$root/root"
+mkdir -p "$root"
+(cd "$root" && mkdir -p bin lib64 lib/x86_64-linux-gnu dev proc sys tmp root)
 cp "$init" "$root/init"
 while [ $# -gt 1 ]; do
 	cp "$1" "$root/bin/"
@@ -27,8 +28,8 @@ needed() {
 
 # perf links libraries that it needs for scripts, for other processors' traces, for its text windows: 30 MB in all. One
 # small library stands for all of them: it defines every symbol ("KIND name" or "KIND name@version") that perf finds
-# nowhere else, as a function that returns 0, or that much of constant data, or a thread's variable. `perf stat`, `record`
-# and `report --stdio` use none of them.
+# nowhere else, as a function that returns 0, or that much of constant data, or a thread's variable. `perf stat`,
+# `record` and `report --stdio` use none of them.
 stand_in() {
 	absent=$1
 	{
