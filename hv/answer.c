@@ -38,15 +38,15 @@ static void answer_instruction(struct cpu *cpu, const struct vm_exit *exit)
 
 /*
  * An NMI that struck at the exit came before the instruction that exited: if the guest can take it, it runs the
- * instruction (and exits again) after its handler. An exit in the middle of an event's delivery has to be answered first.
- * One that comes later is found by the vendor's last look before it enters.
+ * instruction (and exits again) after its handler. One that comes later is found by the vendor's last look before it
+ * enters.
  */
 void answer_exit(struct cpu *cpu, const struct vm_exit *exit)
 {
 	cpu->stats.exits[exit->reason]++;
 	if (cpu->nmi.in_root)
 		take_root_nmi(cpu);
-	if (cpu->nmi.pending && exit->reason != EXIT_HIDDEN_MEMORY && deliver_nmi(cpu, exit))
+	if (cpu->nmi.pending && deliver_nmi(cpu, exit))
 		return;
 	answer_instruction(cpu, exit);
 	if (cpu->nmi.pending)

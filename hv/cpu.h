@@ -61,7 +61,8 @@ struct cpu {
 	const struct boot_info *boot;
 	struct regs guest;
 	struct nmi nmi;
-	bool x2apic; /* the local APIC's mode */
+	bool x2apic;	    /* the local APIC's mode, */
+	uint64_t apic_page; /* and where its registers are in xAPIC mode; both follow IA32_APIC_BASE, whose writes exit */
 	struct pmu pmu;
 	struct cpu_stats stats;
 	struct dump dump;
@@ -85,7 +86,7 @@ struct hv_ops {
 	/* A guest register that the VMCS or VMCB holds. */
 	uint64_t (*read)(struct cpu *cpu, enum guest_register reg);
 	void (*write_debugctl)(struct cpu *cpu, uint64_t value);
-	/* The MTRRs have changed: the guest's memory types follow. */
+	/* The MTRRs or the APIC's page have changed: the guest's map follows. */
 	void (*remap)(struct cpu *cpu);
 	/* Exit after this many TSC ticks in the guest, or never with 0. */
 	void (*set_timer)(struct cpu *cpu, uint64_t ticks);

@@ -14,6 +14,7 @@ const char *const exit_names[EXIT_REASONS] = {
 	[EXIT_NMI] = "nmi",
 	[EXIT_NMI_WINDOW] = "nmi-window",
 	[EXIT_TIMER] = "timer",
+	[EXIT_STEP] = "step",
 	[EXIT_HYPERCALL] = "hypercall",
 	[EXIT_VIRTUALIZATION] = "virtualization",
 	[EXIT_INVD] = "invd",
@@ -24,6 +25,7 @@ const char *const exit_names[EXIT_REASONS] = {
 	[EXIT_IO] = "io",
 	[EXIT_CONTROL_REGISTER] = "control-register",
 	[EXIT_HIDDEN_MEMORY] = "hidden-memory",
+	[EXIT_APIC_ACCESS] = "apic-access",
 	[EXIT_SIPI] = "sipi",
 };
 

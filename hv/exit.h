@@ -12,6 +12,7 @@ enum exit_reason {
 	EXIT_NMI,
 	EXIT_NMI_WINDOW,
 	EXIT_TIMER,
+	EXIT_STEP, /* the one instruction the gate asked for is done */
 	EXIT_HYPERCALL,
 	EXIT_VIRTUALIZATION, /* VMXON, VMRUN and their kind: hidden from the guest */
 	EXIT_INVD,
@@ -23,6 +24,7 @@ enum exit_reason {
 	EXIT_FIRST_WITH_DETAIL = EXIT_IO,
 	EXIT_CONTROL_REGISTER,
 	EXIT_HIDDEN_MEMORY, /* the guest touched memory it doesn't have */
+	EXIT_APIC_ACCESS,   /* the guest is about to access its APIC's page */
 	EXIT_SIPI,
 	EXIT_REASONS
 };
@@ -35,7 +37,7 @@ struct vm_exit {
 	enum exit_reason reason;
 	uint64_t raw;	 /* the vendor's exit code */
 	uint64_t detail; /* EXIT_IO: size in bytes | EXIT_IO_*; else the vendor's, where the reason has one */
-	uint64_t address; /* guest-physical for EXIT_HIDDEN_MEMORY, the port for EXIT_IO */
+	uint64_t address; /* guest-physical for EXIT_HIDDEN_MEMORY and EXIT_APIC_ACCESS, the port for EXIT_IO */
 };
 
 enum verdict {

@@ -1,16 +1,13 @@
 /*
  * What an NMI means, and how a PMI reaches the guest.
  *
- * There is one LVTPC for both owners. In xAPIC mode it lies in the page that also holds EOI, so it isn't trapped: the
- * guest writes the hardware's. As long as the guest keeps it an unmasked NMI, the host's PMIs come the same way. Where
- * it doesn't, and the host needs PMIs, the host "borrows" the entry: it writes an unmasked NMI with a vector of its own,
- * which NMI delivery ignores. So a later write by the guest can be told from what was left there. docs/contract.md says
- * what a guest could see of this.
+ * There is one LVTPC for both owners. In xAPIC mode it lies in the page that also holds EOI, so as a rule it isn't
+ * trapped: the guest writes the hardware's, and as long as it keeps an unmasked NMI there, the host's PMIs come the same
+ * way. Where it doesn't, and the host needs PMIs, the host "borrows" the entry: it writes an unmasked NMI, and while that
+ * lasts every access of the guest to the APIC's page exits and is stepped over with the guest's own value in place.
  */
 #include "arch/x86/apic.h"
 #include "pmu_private.h"
-
-#define LVTPC_BORROWED	(LVT_NMI | 0xfe)
 
 static bool is_nmi(uint32_t lvtpc)
 {
@@ -38,9 +35,18 @@ static bool sync(struct pmu *pmu, bool nmi)
 	uint32_t now = lvtpc_read();
 	bool accepted = nmi && is_nmi(now) && (now & LVT_MASKED);
 
-	if (!apic_is_x2apic() && (now & ~LVT_MASKED) != LVTPC_BORROWED)
+	if (!pmu->borrowed && !apic_is_x2apic())
 		pmu->guest_lvtpc = accepted ? now & ~LVT_MASKED : now;
 	return accepted;
+}
+
+/* In x2APIC mode the MSR traps while the global registers are closed, which they are while anything is borrowed. */
+static void borrow(struct pmu *pmu, bool borrowed)
+{
+	pmu->borrowed = borrowed;
+	lvtpc_write(borrowed ? LVT_NMI : pmu->guest_lvtpc);
+	pmu->gate.apic_trapped = borrowed && !apic_is_x2apic();
+	pmu->gate.dirty = true;
 }
 
 /* Makes the hardware's entry what guest and host together need. */
@@ -49,12 +55,12 @@ static void settle(struct pmu *pmu)
 	bool needed = pmu->host_sampling || pmu->guest_freeze;
 	bool usable = is_nmi(pmu->guest_lvtpc) && !(pmu->guest_lvtpc & LVT_MASKED);
 
-	lvtpc_write(needed && !usable ? LVTPC_BORROWED : pmu->guest_lvtpc);
+	borrow(pmu, needed && !usable);
 }
 
 void lvtpc_open(struct pmu *pmu)
 {
-	lvtpc_write(pmu->guest_lvtpc);
+	borrow(pmu, false);
 }
 
 void lvtpc_close(struct pmu *pmu)
@@ -174,16 +180,49 @@ bool pmu_write_lvtpc(struct cpu *cpu, uint64_t value)
 	return true;
 }
 
-void pmu_poll(struct cpu *cpu)
+/* A disabled APIC forgets its LVT: SDM Vol. 3A, "Local APIC State After It Has Been Software Disabled" and after reset. */
+void pmu_apic_mode_changed(struct cpu *cpu)
 {
-	struct pmu *pmu = &cpu->pmu;
-	uint64_t host;
+	if (!pmu_is_open(&cpu->pmu))
+		settle(&cpu->pmu);
+}
 
-	if (pmu_is_open(pmu) || cpu->nmi.in_root)
-		return;
-	host = pmu->ops->status() & pmu->host;
+static void host_overflows_without_nmi(struct pmu *pmu)
+{
+	uint64_t host = pmu->ops->status() & pmu->host;
+
 	if (host)
 		host_events_overflowed(pmu, host);
 	pmu->stats.host_late += (uint64_t)__builtin_popcountll(host & pmu->host_sampling);
-	lvtpc_refresh(pmu);
+}
+
+void pmu_poll(struct cpu *cpu)
+{
+	if (pmu_is_open(&cpu->pmu) || cpu->nmi.in_root)
+		return;
+	host_overflows_without_nmi(&cpu->pmu);
+	lvtpc_refresh(&cpu->pmu);
+}
+
+void pmu_apic_access(struct cpu *cpu)
+{
+	struct pmu *pmu = &cpu->pmu;
+
+	lvtpc_write(pmu->guest_lvtpc);
+	pmu->gate.apic_trapped = false;
+	pmu->gate.step = true;
+	pmu->gate.dirty = true;
+}
+
+void pmu_apic_accessed(struct cpu *cpu)
+{
+	struct pmu *pmu = &cpu->pmu;
+
+	pmu->gate.step = false;
+	pmu->gate.dirty = true;
+	if (!pmu->borrowed)
+		return; /* a window has opened meanwhile */
+	pmu->guest_lvtpc = lvtpc_read();
+	settle(pmu);
+	host_overflows_without_nmi(pmu);
 }

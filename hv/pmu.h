@@ -64,6 +64,8 @@ struct pmu_gate {
 	bool rdpmc_open;
 	bool nmi_exits;	     /* NMIs exit, and the guest has virtual NMI blocking */
 	bool nmi_window;     /* exit as soon as an NMI could be injected */
+	bool apic_trapped;   /* xAPIC mode: accesses to the APIC's page exit */
+	bool step;	     /* exit after the next instruction */
 	uint64_t guest_ctrl; /* global control while the guest runs, */
 	uint64_t host_ctrl;  /* and from the exit on */
 	uint64_t freeze;     /* PMU_STATUS_*_FROZEN: which freezes on PMI the hardware does for the guest */
@@ -103,7 +105,8 @@ struct pmu {
 	uint64_t guest_ctrl;   /* while closed */
 	uint64_t guest_status; /* while closed: bits taken out of the hardware, or set by emulation */
 	uint64_t guest_freeze; /* what the guest asked of DEBUGCTL's two freeze bits, as PMU_STATUS_*_FROZEN */
-	uint32_t guest_lvtpc;  /* while closed: what the guest's LVTPC holds */
+	uint32_t guest_lvtpc;  /* while closed: what the guest's LVTPC holds, */
+	bool borrowed;	       /* and whether the hardware's holds the host's instead */
 	/* The host's: */
 	uint64_t host_in_guest, host_in_host; /* counters live in guest mode, in root mode */
 	uint64_t host_sampling;		      /* counters with a period */
@@ -145,6 +148,12 @@ void pmu_nmi_blocked(struct cpu *cpu);
 /* LVTPC where it is trapped: closed, in x2APIC mode. False: #GP. */
 bool pmu_read_lvtpc(struct cpu *cpu, uint64_t *value);
 bool pmu_write_lvtpc(struct cpu *cpu, uint64_t value);
+/* IA32_APIC_BASE was written. */
+void pmu_apic_mode_changed(struct cpu *cpu);
+
+/* While the LVTPC is borrowed: the guest is about to access the APIC's page, and has done so. */
+void pmu_apic_access(struct cpu *cpu);
+void pmu_apic_accessed(struct cpu *cpu);
 
 /* Overflows that no NMI announced. Called with each dump. */
 void pmu_poll(struct cpu *cpu);

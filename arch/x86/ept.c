@@ -3,7 +3,6 @@
 #include "ept.h"
 
 #define ENTRIES	 512
-#define EPT_RWX	 (EPT_READ | EPT_WRITE | EPT_EXEC)
 #define SHIFT_4K 12
 #define SHIFT_2M 21
 #define SHIFT_1G 30
@@ -83,6 +82,32 @@ static bool hide_region(struct ept *ept)
 	return true;
 }
 
+/* Replaces a large page by a table of smaller ones that map the same. */
+static bool split(struct ept *ept, uint64_t *entry, unsigned shift)
+{
+	uint64_t large = *entry, leaf = shift - 9 > SHIFT_4K ? EPT_LEAF : 0;
+	uint64_t *table;
+
+	*entry = 0;
+	table = descend(ept, entry);
+	if (!table)
+		return false;
+	for (uint64_t i = 0; i < ENTRIES; i++)
+		table[i] = (large & ~EPT_LEAF) | leaf | i << (shift - 9);
+	return true;
+}
+
+static bool split_to_page(struct ept *ept, uint64_t pa)
+{
+	for (unsigned shift = SHIFT_1G; shift > SHIFT_4K; shift -= 9) {
+		uint64_t *entry = entry_for(ept, pa, shift);
+
+		if (!entry || (*entry & EPT_LEAF && !split(ept, entry, shift)))
+			return false;
+	}
+	return true;
+}
+
 /*
  * The type at `pa`, and in `*end` how far it reaches, at most to `limit` and up to the region. Neighbours of one type are
  * joined, or every boundary of a range that changes nothing would split a page.
@@ -118,10 +143,10 @@ bool ept_build(struct ept *ept, const struct mtrrs *mtrrs)
 			return false;
 		pa = end;
 	}
-	return hide_region(ept);
+	return hide_region(ept) && split_to_page(ept, ept->apic_pa);
 }
 
-uint64_t *ept_hidden_entry(const struct ept *ept, uint64_t pa)
+uint64_t *ept_page_entry(const struct ept *ept, uint64_t pa)
 {
 	uint64_t *table = ept->pool;
 

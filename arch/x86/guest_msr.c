@@ -37,7 +37,12 @@ static bool write_apic_base(struct cpu *cpu, uint32_t msr, uint64_t value)
 	if (in_region(cpu->boot, page) || !reg_wrmsr_safe(msr, value))
 		return false;
 	cpu->x2apic = value & APIC_BASE_X2APIC;
-	apic_moved((uint64_t *)cpu->boot->apic_pte, page);
+	if (page != cpu->apic_page) {
+		cpu->apic_page = page;
+		apic_moved((uint64_t *)cpu->boot->apic_pte, page);
+		cpu->ops->remap(cpu);
+	}
+	pmu_apic_mode_changed(cpu);
 	return true;
 }
 

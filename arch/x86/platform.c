@@ -28,6 +28,7 @@ struct cpu *platform_init(struct handoff *handoff)
 	cpu->boot = boot;
 	cpu->vendor = (struct vendor_cpu *)&area->vmx;
 	cpu->x2apic = reg_rdmsr(MSR_IA32_APIC_BASE) & APIC_BASE_X2APIC;
+	cpu->apic_page = reg_rdmsr(MSR_IA32_APIC_BASE) & APIC_BASE_ADDRESS;
 	reg_wrmsr(MSR_IA32_GS_BASE, (uintptr_t)cpu);
 	descriptors_init(area);
 	descriptors_load(&area->descriptors);

@@ -106,6 +106,7 @@ enum vmcs_segment { SEGMENT_ES, SEGMENT_CS, SEGMENT_SS, SEGMENT_DS, SEGMENT_FS, 
 #define PROC_RDPMC_EXITING   BIT(11)
 #define PROC_NMI_WINDOW	     BIT(22)
 #define PROC_IO_BITMAPS	     BIT(25)
+#define PROC_MONITOR_TRAP    BIT(27)
 #define PROC_MSR_BITMAPS     BIT(28)
 #define PROC_SECONDARY	     BIT(31)
 /* "Secondary Processor-Based VM-Execution Controls" */
@@ -168,6 +169,7 @@ enum vmx_exit_reason {
 	VMX_EXIT_IO = 30,
 	VMX_EXIT_RDMSR = 31,
 	VMX_EXIT_WRMSR = 32,
+	VMX_EXIT_MONITOR_TRAP = 37,
 	VMX_EXIT_EPT_VIOLATION = 48,
 	VMX_EXIT_INVEPT = 50,
 	VMX_EXIT_PREEMPTION_TIMER = 52,

@@ -30,6 +30,7 @@ static const uint8_t neutral[] = {
 	[VMX_EXIT_IO] = EXIT_IO + 1,
 	[VMX_EXIT_RDMSR] = EXIT_RDMSR + 1,
 	[VMX_EXIT_WRMSR] = EXIT_WRMSR + 1,
+	[VMX_EXIT_MONITOR_TRAP] = EXIT_STEP + 1,
 	[VMX_EXIT_EPT_VIOLATION] = EXIT_HIDDEN_MEMORY + 1,
 	[VMX_EXIT_INVEPT] = EXIT_VIRTUALIZATION + 1,
 	[VMX_EXIT_PREEMPTION_TIMER] = EXIT_TIMER + 1,
@@ -48,10 +49,11 @@ static void write_pin(struct vmx_cpu *vmx, uint64_t pin)
 static void apply_controls(struct vmx_cpu *vmx, const struct pmu_gate *gate)
 {
 	uint64_t nmi = PIN_NMI_EXITING | PIN_VIRTUAL_NMIS;
-	uint64_t proc = vmx->proc & ~(PROC_RDPMC_EXITING | PROC_NMI_WINDOW);
+	uint64_t proc = vmx->proc & ~(PROC_RDPMC_EXITING | PROC_NMI_WINDOW | PROC_MONITOR_TRAP);
 
 	write_pin(vmx, (vmx->pin & ~nmi) | (gate->nmi_exits ? nmi : 0));
-	proc |= (gate->rdpmc_open ? 0 : PROC_RDPMC_EXITING) | (gate->nmi_window ? PROC_NMI_WINDOW : 0);
+	proc |= (gate->rdpmc_open ? 0 : PROC_RDPMC_EXITING) | (gate->nmi_window ? PROC_NMI_WINDOW : 0) |
+		(gate->step ? PROC_MONITOR_TRAP : 0);
 	if (proc != vmx->proc)
 		vmcs_write(VMCS_PROC_CONTROLS, proc);
 	vmx->proc = proc;
@@ -88,6 +90,8 @@ static void apply_gate(struct cpu *cpu)
 	apply_controls(vmx, gate);
 	apply_open(vmx, gate->open);
 	apply_freeze(vmx, gate->freeze);
+	if (gate->apic_trapped != vmx->apic_trapped)
+		vmx_trap_apic(cpu, gate->apic_trapped);
 	if (gate->guest_ctrl != vmx->guest_ctrl)
 		vmcs_write(VMCS_GUEST_PERF_GLOBAL_CTRL, gate->guest_ctrl);
 	vmx->guest_ctrl = gate->guest_ctrl;
@@ -119,13 +123,21 @@ static void decode_io(struct vm_exit *exit, uint64_t qualification)
 		       (qualification & IO_QUALIFICATION_STRING ? EXIT_IO_STRING : 0);
 }
 
-static void decode_rare(struct vm_exit *exit)
+static void decode_ept_violation(const struct cpu *cpu, struct vm_exit *exit)
+{
+	exit->address = vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS);
+	if ((exit->address & ~(PAGE_SIZE - 1)) == cpu->apic_page)
+		exit->reason = EXIT_APIC_ACCESS;
+	vmx_restore_event(exit->detail);
+}
+
+static void decode_rare(const struct cpu *cpu, struct vm_exit *exit)
 {
 	exit->detail = vmcs_read(VMCS_EXIT_QUALIFICATION);
 	if (exit->reason == EXIT_IO)
 		decode_io(exit, exit->detail);
 	else if (exit->reason == EXIT_HIDDEN_MEMORY)
-		exit->address = vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS);
+		decode_ept_violation(cpu, exit);
 }
 
 static enum exit_reason exception_or_nmi(void)
@@ -135,7 +147,7 @@ static enum exit_reason exception_or_nmi(void)
 	return (info & INTERRUPTION_TYPE) == INTERRUPTION_NMI ? EXIT_NMI : EXIT_UNKNOWN;
 }
 
-static void decode(struct vm_exit *exit)
+static void decode(const struct cpu *cpu, struct vm_exit *exit)
 {
 	uint64_t raw = vmcs_read(VMCS_EXIT_REASON);
 
@@ -144,7 +156,7 @@ static void decode(struct vm_exit *exit)
 	if (exit->reason == EXIT_NMI)
 		exit->reason = exception_or_nmi();
 	if (exit->reason >= EXIT_FIRST_WITH_DETAIL)
-		decode_rare(exit);
+		decode_rare(cpu, exit);
 }
 
 /* Called by vmx_entry.asm after every exit, and when an NMI in root mode kept it from entering: that is answered alike. */
@@ -156,7 +168,7 @@ void vmx_exited(struct cpu *cpu, bool entered)
 	if (entered) {
 		if (vmx_of(cpu)->open)
 			track_ctrl(cpu);
-		decode(&exit);
+		decode(cpu, &exit);
 	} else {
 		exit.reason = EXIT_NMI;
 		cpu->nmi.in_root = false;

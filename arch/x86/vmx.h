@@ -27,7 +27,7 @@ struct vmx_cpu {
 	uint64_t pin, proc;	  /* the controls as last written */
 	uint64_t guest_ctrl, host_ctrl; /* PERF_GLOBAL_CTRL as last written */
 	uint64_t freeze;		/* DEBUGCTL's freeze bits as last written, as PMU_STATUS_*_FROZEN */
-	bool open;		  /* the traps as last set */
+	bool open, apic_trapped;  /* the traps as last set */
 	bool saves_ctrl;	  /* the exit control that saves PERF_GLOBAL_CTRL exists: no MSR area needed */
 	unsigned timer_shift;	  /* VMX-preemption timer: TSC ticks >> this */
 	struct ept ept;
@@ -73,8 +73,10 @@ int vmx_cpu_init(struct cpu *cpu, struct handoff *handoff);
 
 /* vmx_event.c: exits that only VMX code can answer. */
 enum verdict vmx_handle(struct cpu *cpu, const struct vm_exit *exit);
-/* The guest's memory types have changed. */
 void vmx_remap(struct cpu *cpu);
+void vmx_trap_apic(struct cpu *cpu, bool trapped);
+/* An EPT violation in the middle of delivering an event, or of an IRET: the event and the blocking are put back. */
+void vmx_restore_event(uint64_t qualification);
 
 /* vmx_entry.asm: enters the guest for the first time and after each exit, with these calls in between. */
 _Noreturn void vmx_enter(struct cpu *cpu);

@@ -22,9 +22,22 @@ void vmx_remap(struct cpu *cpu)
 	struct mtrrs mtrrs;
 
 	mtrr_read(&mtrrs);
+	ept->apic_pa = cpu->apic_page;
+	vmx_of(cpu)->apic_trapped = false; /* the gate traps it again */
+	cpu->pmu.gate.dirty = true;
 	if (!ept_build(ept, &mtrrs))
 		vmx_access_failed("the MTRRs ask for more page tables than there are:", 0);
 	invept(ept);
+}
+
+void vmx_trap_apic(struct cpu *cpu, bool trapped)
+{
+	struct vmx_cpu *vmx = vmx_of(cpu);
+	uint64_t *entry = ept_page_entry(&vmx->ept, cpu->apic_page);
+
+	vmx->apic_trapped = trapped;
+	*entry = trapped ? *entry & ~EPT_RWX : *entry | EPT_RWX;
+	invept(&vmx->ept);
 }
 
 /*
@@ -40,7 +53,7 @@ static enum verdict control_register(uint64_t qualification)
 	return RESUME;
 }
 
-/* An exit in the middle of delivering an event: the event is delivered again. "Information for VM Exits During Event Delivery" */
+/* "Information for VM Exits During Event Delivery" */
 static void redeliver(void)
 {
 	uint64_t info = vmcs_read(VMCS_IDT_VECTORING_INFO);
@@ -57,6 +70,13 @@ static void redeliver(void)
 	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, info & ~BIT(12)); /* undefined there, reserved here */
 }
 
+void vmx_restore_event(uint64_t qualification)
+{
+	if (qualification & EPT_VIOLATION_NMI_UNBLOCKED)
+		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) | BLOCKING_BY_NMI);
+	redeliver();
+}
+
 /*
  * Nothing is where pmuvisor is: a page of ones takes the place of the page touched, so that an access of any kind or
  * size finishes without an instruction being decoded here. It is the guest's to write on; nobody else looks at it.
@@ -68,12 +88,9 @@ static enum verdict hidden_memory(struct cpu *cpu, const struct vm_exit *exit)
 
 	if (exit->address - vmx->ept.hidden_pa >= vmx->ept.hidden_size)
 		return STOP;
-	if (exit->detail & EPT_VIOLATION_NMI_UNBLOCKED)
-		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) | BLOCKING_BY_NMI);
-	entry = ept_hidden_entry(&vmx->ept, exit->address);
-	*entry = hv_pa(vmx->decoy) | FIELD_PUT(EPT_MEMTYPE, MEMTYPE_WB) | EPT_READ | EPT_WRITE | EPT_EXEC;
+	entry = ept_page_entry(&vmx->ept, exit->address);
+	*entry = hv_pa(vmx->decoy) | FIELD_PUT(EPT_MEMTYPE, MEMTYPE_WB) | EPT_RWX;
 	cpu->stats.hidden_touches++;
-	redeliver();
 	return RESUME;
 }
 

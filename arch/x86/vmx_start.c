@@ -57,6 +57,7 @@ static bool init_ept(struct cpu *cpu)
 	ept->physical_bits = regs[0] & 0xff;
 	ept->hidden_pa = cpu->boot->region_pa;
 	ept->hidden_size = cpu->boot->region_size;
+	ept->apic_pa = cpu->apic_page;
 	mtrr_read(&mtrrs);
 	return ept_build(ept, &mtrrs);
 }
