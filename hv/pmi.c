@@ -27,13 +27,13 @@ static void lvtpc_write(uint32_t value)
 
 /*
  * Learns what the guest may have written without an exit. `nmi`: an NMI has just come. The APIC masks the entry when it
- * accepts a PMI (SDM Vol. 3A, "Local Vector Table"), so a mask found then is the hardware's, not the guest's. Returns
- * whether the NMI can be a PMI.
+ * accepts a PMI (SDM Vol. 3A, "Local Vector Table"), so a mask found then is the hardware's, not the guest's: unless the
+ * guest's own entry is in place for one step. Returns whether the NMI can be a PMI.
  */
 static bool sync(struct pmu *pmu, bool nmi)
 {
 	uint32_t now = lvtpc_read();
-	bool accepted = nmi && is_nmi(now) && (now & LVT_MASKED);
+	bool accepted = nmi && !pmu->gate.step && is_nmi(now) && (now & LVT_MASKED);
 
 	if (!pmu->borrowed && !apic_is_x2apic())
 		pmu->guest_lvtpc = accepted ? now & ~LVT_MASKED : now;
