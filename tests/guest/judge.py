@@ -37,7 +37,8 @@ def judge(lines, status, expected):
 
 def main():
     title, directory = sys.argv[1], pathlib.Path(sys.argv[2])
-    lines = guest_lines((directory / "com1.txt").read_text(errors="replace"))
+    console = directory / "com1.txt"
+    lines = guest_lines(console.read_text(errors="replace") if console.exists() else "")
     reasons = judge(lines, int(sys.argv[3]), int(sys.argv[4]))
     (directory / "tap").write_text("\n".join(lines) + "\n")
     (directory / "figures").write_text("".join(f"{line}\n" for line in lines if FIGURE.match(line)))

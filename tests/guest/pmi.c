@@ -8,6 +8,7 @@
  * tells: code of known length divided by the period is the number of PMIs. `pmis=` in the arguments asks for a long run.
  */
 #include "boot.h"
+#include "hypervisor.h"
 #include "mark.h"
 #include "pmu.h"
 #include "sampler.h"
@@ -38,7 +39,10 @@ static void judge_pmis(const char *name, uint64_t expected)
 	tap_equal(sampler.strangers, 0, "%s: no status bit of another counter", name);
 }
 
-/* The long form of this one is what the 100,000 PMIs are counted on; the marks let the machine say how many it sent. */
+/*
+ * The long form of this one is what the 100,000 PMIs are counted on; the marks let the machine say how many
+ * it sent, the host's dump how many of its own it saw.
+ */
 static void test_one_counter(void)
 {
 	uint64_t pmis = boot_number("pmis", DEFAULT_PMIS);
@@ -56,6 +60,8 @@ static void test_one_counter(void)
 	tap_figure("guest_pmis_handled", sampler.pmis);
 	tap_figure("guest_pmis_expected", total / PERIOD);
 	tap_figure("guest_pmis_duplicate", sampler.duplicates);
+	if (boot_mode() != MODE_BARE)
+		hypervisor_dump();
 }
 
 /* Periods with no common factor, the highest of the share and a fixed counter among them: they drift past each other. */

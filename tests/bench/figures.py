@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""figures.py DIRECT-RUN SHARED-RUN: the cost figures, `name value` lines, from two runs of tests/bench/exits.c.
+
+Each run directory has the guest's `tap` (lines `phase NAME MARK ACTIONS`) and the machine's stats.txt (blocks of
+`name value` headed `mark N`). A figure is the difference between a phase's two marks, less that of the phase without the
+action, divided by the number of actions.
+"""
+import pathlib
+import sys
+
+COUNTERS = ("rdmsr_counter", "wrmsr_counter", "rdmsr_legacy_counter", "rdmsr_fixed_counter", "rdmsr_selector",
+            "wrmsr_selector", "wrmsr_fixed_ctrl")
+# Exit reason 52: VMX-preemption timer expired. SDM Vol. 3D, "VMX Basic Exit Reasons".
+TIMER = {"exits": "exits_reason_52", "instructions_root": "root_instructions_reason_52",
+         "root_msr": "root_msr_reason_52"}
+
+
+def read_marks(path):
+    marks, block = {}, {}
+    for line in path.read_text().splitlines():
+        name, value = line.split()[:2]
+        if name in ("mark", "end"):
+            block = marks.setdefault(int(value) if name == "mark" else name, {})
+        else:
+            block[name] = int(value)
+    return marks
+
+
+class Run:
+    def __init__(self, directory):
+        self.marks = read_marks(directory / "stats.txt")
+        self.phases = {}
+        for line in (directory / "tap").read_text().splitlines():
+            if line.startswith("phase "):
+                _, name, mark, actions = line.split()
+                self.phases[name] = (int(mark), int(actions))
+
+    def difference(self, phase, statistic):
+        begin, end = (self.marks[self.phases[phase][0] + i] for i in range(2))
+        return end.get(statistic, 0) - begin.get(statistic, 0)
+
+    def per_action(self, phase, statistic, without="empty"):
+        surplus = self.difference(phase, statistic) - self.difference(without, statistic)
+        # The serial console's timer comes when it likes, and belongs to no action.
+        if statistic in TIMER:
+            surplus -= self.difference(phase, TIMER[statistic]) - self.difference(without, TIMER[statistic])
+        return surplus / self.phases[phase][1]
+
+
+def show(name, value):
+    print(name, f"{value:.2f}".rstrip("0").rstrip("."))
+
+
+def main():
+    runs = {"direct": Run(pathlib.Path(sys.argv[1])), "shared": Run(pathlib.Path(sys.argv[2]))}
+    for mode, run in runs.items():
+        show(f"exits_per_guest_pmi_{mode}", run.per_action("pmi", "exits", "work"))
+        show(f"exits_per_rdpmc_{mode}", run.per_action("rdpmc", "exits"))
+        show(f"exits_per_global_ctrl_write_{mode}", run.per_action("wrmsr_global_ctrl", "exits"))
+        show(f"root_instructions_per_pmi_{mode}", run.per_action("pmi", "instructions_root", "work"))
+        show(f"root_msr_per_pmi_{mode}", run.per_action("pmi", "root_msr", "work"))
+        show(f"root_instructions_per_cpuid_{mode}", run.per_action("cpuid", "instructions_root"))
+        show(f"root_instructions_per_counted_cpuid_{mode}", run.per_action("cpuid_counted", "instructions_root"))
+        show(f"root_msr_per_cpuid_{mode}", run.per_action("cpuid", "root_msr"))
+    # The worst of every kind of access in both modes.
+    show("exits_per_counter_access", max(run.per_action(phase, "exits") for run in runs.values() for phase in COUNTERS))
+    # A mode's figure without its name is the default configuration's: host events live.
+    show("root_instructions_per_cpuid", runs["shared"].per_action("cpuid", "instructions_root"))
+    show("root_msr_per_cpuid", runs["shared"].per_action("cpuid", "root_msr"))
+
+
+if __name__ == "__main__":
+    main()

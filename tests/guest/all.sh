@@ -1,0 +1,45 @@
+#!/bin/bash
+# tests/guest/all.sh: every guest, bare and under pmuvisor in both modes, and the configurations that press hardest; then
+# the table and the figures, which also go to build/tests/guest/results.txt. Fails if anything failed.
+set -eu
+
+out=build/tests/guest/out
+results=build/tests/guest/results.txt
+guests="library count reserved partition overflow nmi pmi pmi_lvt pmi_x2apic memory misc triple_fault returns"
+# Host counters that overflow every few instructions, so that both owners' PMIs meet at every place.
+dense="'event = instructions:guest period=311' 'event = branches:guest period=97'"
+# No dump in between: its serial output costs exits.
+quiet="'dump = 3600s'"
+
+cases() {
+	# The long ones first, so that the last core doesn't wait for them.
+	echo "TAG=long GUEST_ARGS=pmis=100000 tests/guest/run.sh shared pmi 'event = instructions:guest:user period=199' $quiet"
+	for mode in bare direct shared; do
+		for guest in $guests; do
+			echo "tests/guest/run.sh $mode $guest"
+		done
+	done
+	for mode in direct shared; do
+		echo "tests/guest/run.sh $mode hidden"
+	done
+	for guest in library count overflow nmi pmi pmi_lvt pmi_x2apic partition; do
+		echo "TAG=dense tests/guest/run.sh shared $guest $dense"
+	done
+	echo "tests/guest/run.sh direct exits 'event = instructions:host' $quiet"
+	echo "tests/guest/run.sh shared exits 'event = instructions' $quiet"
+	echo "TAG=rdpmc tests/guest/run.sh shared count 'rdpmc = direct'"
+	echo "TAG=small GUEST_ARGS='counters=4 fixed=3' tests/guest/run.sh shared partition 'host-counters = 4' 'host-fixed = 3'"
+}
+
+rm -rf "$out" "$results"
+mkdir -p "$out"
+failed=0
+cases | xargs -d '\n' -n 1 -P "$(nproc)" sh -c || failed=1
+{
+	tests/guest/table.py "$out" || failed=1
+	tests/bench/figures.py "$out/direct-exits" "$out/shared-exits" || failed=1
+	tests/bench/pmis.py "$out/shared-pmi-long" || failed=1
+	echo "guest_runs $(cases | wc -l)"
+} > "$results"
+cat "$results"
+exit $failed

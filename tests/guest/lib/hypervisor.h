@@ -1,0 +1,10 @@
+/*
+ * Asking pmuvisor for something; see guest-api/pmuvisor.h.
+ */
+#ifndef GUEST_HYPERVISOR_H
+#define GUEST_HYPERVISOR_H
+
+/* Has the host's counts written to its serial console, and returns when they are out. Under pmuvisor only. */
+void hypervisor_dump(void);
+
+#endif

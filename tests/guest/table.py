@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""table.py OUT: the guests' figures bare, in direct and in shared mode side by side, and how far they are apart.
+
+OUT holds a directory `MODE-NAME` with a file `figures` for each run. Prints the table as comments, then the errors as
+`name value` lines: each the sum of what a mode differs from bare by. A figure that bare has and a mode lacks is an error.
+"""
+import pathlib
+import sys
+
+MODES = ("bare", "direct", "shared")
+# What must be equal, by the beginning of the figure's name, and what the sum of the differences is called.
+ERRORS = {"count_instructions_": "count_error_instructions", "count_branches_": "count_error_branches",
+          "pmi_": "pmi_error_figures", "guest_pmis_": "pmi_error_guest"}
+
+
+def read(out):
+    """figures[name][mode]; runs with a tag (MODE-NAME-TAG) are other configurations and not compared here."""
+    figures = {}
+    for path in sorted(out.glob("*-*/figures")):
+        mode, _, rest = path.parent.name.partition("-")
+        if "-" in rest:
+            continue
+        for line in path.read_text().splitlines():
+            name, value = line.split()
+            figures.setdefault(name, {})[mode] = int(value)
+    return figures
+
+
+def main():
+    figures = read(pathlib.Path(sys.argv[1]))
+    errors = dict.fromkeys(ERRORS.values(), 0)
+    compared = dict.fromkeys(ERRORS.values(), 0)
+    print("# " + "".join(f"{column:>15}" for column in MODES) + "  figure")
+    for name, values in figures.items():
+        print("# " + "".join(f"{values.get(mode, '-'):>15}" for mode in MODES) + f"  {name}")
+        for beginning, error in ERRORS.items():
+            if name.startswith(beginning):
+                if set(values) != set(MODES):
+                    sys.exit(f"{sys.argv[0]}: {name} was not measured in every mode")
+                errors[error] += sum(abs(values[mode] - values["bare"]) for mode in MODES)
+                compared[error] += 1
+    for error, value in errors.items():
+        if not compared[error]:
+            sys.exit(f"{sys.argv[0]}: nothing was measured for {error}")
+        print(error, value)
+    return any(errors.values())
+
+
+sys.exit(main())
