@@ -1,0 +1,236 @@
+#!/usr/bin/env python3
+"""dump-parse.py [--names] [LOG]: reads what pmuvisor wrote on its serial port and prints it as JSON, or with --names as
+`name value` lines.
+
+The grammar is that of docs/serial.md. What doesn't fit it is refused: one sentence on standard error that names the
+line, exit status 1. A log that ends inside a block (the machine was switched off) is no error; that block is left out.
+"""
+import argparse
+import json
+import re
+import sys
+
+EXITS = ("cpuid", "rdmsr", "wrmsr", "rdpmc", "nmi", "nmi-window", "timer", "step", "hypercall", "virtualization", "invd",
+         "xsetbv", "init", "shutdown", "unknown", "io", "control-register", "hidden-memory", "apic-access", "sipi")
+STATE = ("reason", "qualification", "interruption", "vectoring", "physical", "rip", "rsp", "rflags", "cr0", "cr3", "cr4",
+         "efer", "cs", "interruptibility", "activity")
+
+# What the firmware sends before pmuvisor takes the port, and after a reset.
+TERMINAL_CONTROL = re.compile(r"\x1b\[[0-9;=?]*[A-Za-z]|\r")
+STOP = re.compile(r"pmuvisor stop cpu (\d+) (.+) (0x[0-9a-f]+)$")
+STATE_LINE = re.compile(r"  (%s) (0x[0-9a-f]+)$" % "|".join(STATE))
+
+NUMBER, HEX, PERCENT = r"\d+", r"0x[0-9a-f]+", r"\d+\.\d\d%"
+BITS = r"none|\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*"
+
+
+class Refused(Exception):
+    pass
+
+
+def line(text):
+    """A pattern for a line of literal words and <name:kind> fields; a kind is a regular expression."""
+    return re.compile(re.sub(r"<([a-z-]+):([^<>]*)>", lambda field: f"(?P<{field[1].replace('-', '_')}>{field[2]})",
+                             text) + "$")
+
+
+START_HEAD = line("pmuvisor start")
+START_LINES = [
+    ("", line(rf"  version <version:\d+\.\d+> <virtualization:VMX|SVM>")),
+    ("", line("  cpu <cpu-name:.*>")),
+    ("pmu", line(f"  pmu <vendor:Intel|AMD> version <version:{NUMBER}> counters <counters:{NUMBER}> "
+                 f"width <width:{NUMBER}> fixed <fixed:{BITS}>")),
+    ("guest", line(f"  guest counters <counters:{BITS}> fixed <fixed:{BITS}>")),
+    ("host", line(f"  host counters <counters:{BITS}> fixed <fixed:{BITS}>")),
+    ("", line("  mode <mode:direct|shared> rdpmc <rdpmc:direct|trap> hypervisor-bit <hypervisor-bit:on|off> "
+              "apic <apic:xapic|x2apic>")),
+    ("memory", line(f"  memory at <at:{HEX}> bytes <bytes:{NUMBER}> per-cpu <per-cpu:{NUMBER}> ept <ept:{NUMBER}>")),
+    ("", line(f"  tsc hz <tsc-hz:{NUMBER}> dump-ms <dump-ms:{NUMBER}>")),
+]
+DUMP_HEAD = line(f"pmuvisor dump number <number:{NUMBER}> cpu <cpu:{NUMBER}> ms <ms:{NUMBER}> mode <mode:direct|shared>")
+COUNTER = line(f"  counter <counter:{NUMBER}> event <event:[^ ]+> in <in:guest|host|guest,host> "
+               f"at <at:user|kernel|user,kernel> count <count:{NUMBER}>"
+               f"(?: period <period:{NUMBER}> overflows <overflows:{NUMBER}>)?")
+EXIT = line(f"  exits <reason:{'|'.join(EXITS)}> count <count:{NUMBER}>")
+DUMP_LINES = [
+    ("pmi", line(f"  pmi host <host:{NUMBER}> host-late <host-late:{NUMBER}> guest <guest:{NUMBER}> "
+                 f"guest-emulated <guest-emulated:{NUMBER}> guest-masked <guest-masked:{NUMBER}>")),
+    ("nmi", line(f"  nmi guest <guest:{NUMBER}> in-root <in-root:{NUMBER}>")),
+    ("time", line(f"  time root-ticks <root-ticks:{NUMBER}> root-share <root-share:{PERCENT}> "
+                  f"paused-ticks <paused-ticks:{NUMBER}> windows <windows:{NUMBER}>")),
+    ("guest", line(f"  guest emulated <emulated:{NUMBER}> faults <faults:{NUMBER}> hidden-memory <hidden-memory:{NUMBER}> "
+                   f"hidden-counters <hidden-counters:{NUMBER}> lost-characters <lost-characters:{NUMBER}>")),
+]
+
+
+def value(text):
+    if re.fullmatch(NUMBER, text):
+        return int(text)
+    return float(text[:-1]) if re.fullmatch(PERCENT, text) else text
+
+
+def fields(match):
+    return {name.replace("_", "-"): value(text) for name, text in match.groupdict().items() if text is not None}
+
+
+class Log:
+    """The lines, numbered from 1, with those of a stop taken out: they may stand anywhere, in the middle of a dump too."""
+
+    def __init__(self, text, stops):
+        self.lines = []
+        for number, raw in enumerate(text.split("\n"), 1):
+            content = TERMINAL_CONTROL.sub("", raw)
+            if match := STOP.match(content):
+                stops.append({"block": "stop", "line": number, "cpu": int(match[1]), "why": match[2], "number": match[3],
+                              "guest": {}})
+            elif (match := STATE_LINE.match(content)) and stops:
+                stops[-1]["guest"][match[1]] = match[2]
+            else:
+                self.lines.append((number, content))
+        # Behind the last newline is an empty line, or one that was cut off.
+        self.cut = self.lines.pop() if self.lines else (0, "")
+        self.at = 0
+
+    def peek(self):
+        if self.at == len(self.lines):
+            raise EOFError
+        return self.lines[self.at]
+
+    def take(self, pattern):
+        """The match of the next line, or None, and then the line stays."""
+        match = pattern.match(self.peek()[1])
+        self.at += bool(match)
+        return match
+
+    def expect(self, pattern):
+        match = self.take(pattern)
+        if not match:
+            number, content = self.peek()
+            raise Refused(f'line {number}: "{content}" is not what comes here: {pattern.pattern}')
+        return match
+
+
+def parse_lines(log, block, lines):
+    for name, pattern in lines:
+        found = fields(log.expect(pattern))
+        if name:
+            block[name] = found
+        else:
+            block.update(found)
+    log.expect(line("end"))
+
+
+def parse_start(log, block):
+    parse_lines(log, block, START_LINES)
+    return block
+
+
+def parse_exits(log):
+    """In the order of EXITS, none twice."""
+    exits, last = {}, -1
+    while match := log.take(EXIT):
+        place = EXITS.index(match["reason"])
+        if place <= last:
+            raise Refused(f"line {log.lines[log.at - 1][0]}: exits {match['reason']} is out of order")
+        exits[match["reason"]], last = int(match["count"]), place
+    return exits
+
+
+def parse_dump(log, block):
+    block["counters"] = []
+    while match := log.take(COUNTER):
+        block["counters"].append(fields(match))
+    numbers = [counter["counter"] for counter in block["counters"]]
+    if len(set(numbers)) != len(numbers):
+        raise Refused(f"line {block['line']}: this dump has a counter twice")
+    block["exits"] = parse_exits(log)
+    parse_lines(log, block, DUMP_LINES)
+    return block
+
+
+def parse_block(log):
+    """The next block; None for a line outside of blocks."""
+    number, content = log.peek()
+    # The firmware may have left its last line open.
+    begin = content.find("pmuvisor start")
+    if begin >= 0 and START_HEAD.match(content[begin:]):
+        log.at += 1
+        return parse_start(log, {"block": "start", "line": number})
+    if match := log.take(DUMP_HEAD):
+        return parse_dump(log, {"block": "dump", "line": number, **fields(match)})
+    if content.startswith("pmuvisor "):
+        raise Refused(f'line {number}: "{content}" begins no block')
+    log.at += 1
+    return None
+
+
+def check_order(blocks):
+    """A start begins a run; dumps follow it, numbered upwards on each CPU."""
+    last = {}
+    for block in blocks:
+        if block["block"] == "start":
+            last = {}
+        elif block["block"] == "dump":
+            if block["number"] <= last.get(block["cpu"], 0):
+                raise Refused(f"line {block['line']}: dump number {block['number']} follows {last[block['cpu']]}")
+            last[block["cpu"]] = block["number"]
+
+
+def parse(text):
+    blocks = []
+    log = Log(text, blocks)
+    try:
+        while True:
+            block = parse_block(log)
+            if block:
+                blocks.append(block)
+    except EOFError:
+        pass
+    blocks.sort(key=lambda block: block["line"])
+    check_order(blocks)
+    if not blocks:
+        raise Refused("there is no block of pmuvisor's in it")
+    return blocks
+
+
+def names(prefix, item):
+    """Every number and word of a block, each with its path."""
+    if isinstance(item, dict):
+        for key, part in item.items():
+            yield from names(f"{prefix}.{key}", part)
+    elif isinstance(item, list):
+        for part in item:
+            yield from names(f"{prefix}.{part['counter']}", {key: part[key] for key in part if key != "counter"})
+    else:
+        yield f"{prefix} {item}"
+
+
+def print_names(blocks):
+    for block in blocks:
+        kind = block.pop("block")
+        del block["line"]
+        prefix = f"dump.{block.pop('number')}" if kind == "dump" else kind
+        print("\n".join(names(prefix, block)))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser.add_argument("--names", action="store_true", help="`name value` lines instead of JSON")
+    parser.add_argument("log", nargs="?", help="the captured log; standard input if not given")
+    args = parser.parse_args()
+    data = open(args.log, "rb").read() if args.log else sys.stdin.buffer.read()
+    try:
+        blocks = parse(data.decode("utf-8", errors="replace"))
+    except Refused as reason:
+        print(f"dump-parse: {reason}", file=sys.stderr)
+        return 1
+    if args.names:
+        print_names(blocks)
+    else:
+        json.dump(blocks, sys.stdout, indent=2)
+        print()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
