@@ -4,6 +4,7 @@ MAKEFLAGS	+= -rR
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL	:= all
 
+# Not ?=: make predefines CC, so ?= would leave it cc; `make CC=clang` still overrides.
 CC		:= gcc
 BUILD		:= build
 
@@ -15,3 +16,35 @@ TARGET		:= -std=gnu11 -O2 -g $(WARN) -MMD -MP -ffreestanding -fno-stack-protecto
 		   -fcf-protection=none -mno-red-zone -mgeneral-regs-only -I.
 
 include $(wildcard boot/*.mk hv/*.mk tests/*.mk)
+
+# What `make run` starts on the test machine; GUEST=shell leaves a Linux shell on this terminal.
+GUEST		:= demo
+
+.PHONY: help run demo test clean setup
+help:
+	@echo 'make                 build/pmuvisor.efi'
+	@echo 'make run             boot it on the test machine, with Linux as its guest, and show both consoles'
+	@echo 'make run GUEST=shell the same, with a Linux shell to type in (poweroff ends it)'
+	@echo 'make test            everything below, from a clean checkout too; figures go to build/results.txt'
+	@echo 'make image           build/pmuvisor.img, a disk image that boots from a USB stick'
+	@echo 'make machine         the test machine: Bochs with our PMU model'
+	@echo 'make unit            host unit tests'
+	@echo 'make refinement      the PMU code against two models, a million random steps, and its mutants'
+	@echo 'make bad-config      what bad configurations say;  make round-trip  into the machine and back'
+	@echo 'make guest-test      tiny guests, bare and under pmuvisor;  make linux-test  Linux, the same way'
+	@echo 'make lint            static analysis and a build with clang;  make format  clang-format'
+	@echo 'make clean           removes what was built (not the test machine; rm -r build does)'
+
+# Everything a fresh Debian lacks; quick when nothing is missing.
+setup:
+	tools/setup.sh
+
+run: setup
+	$(MAKE) machine image
+	tests/demo $(GUEST)
+
+test: setup
+	tests/run-all
+
+clean:
+	rm -rf $(filter-out $(BUILD)/machine $(BUILD)/linux,$(wildcard $(BUILD)/*))
