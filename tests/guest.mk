@@ -22,7 +22,11 @@ $(GUEST)/%.asm.o: tests/guest/%.asm
 	@mkdir -p $(@D)
 	nasm -f elf64 -Wall -Werror $< -o $@
 
-$(GUEST)/%.so: $(GUEST)/%.c.o $(GUEST_LIB)
+$(GUEST)/libguest.a: $(GUEST_LIB)
+	rm -f $@
+	ar rcs $@ $^
+
+$(GUEST)/%.so: $(GUEST)/%.c.o $(GUEST)/libguest.a
 	$(EFI_LINK)
 
 $(GUEST)/%.efi: $(GUEST)/%.so

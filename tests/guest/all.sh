@@ -27,6 +27,7 @@ cases() {
 	done
 	echo "tests/guest/run.sh direct exits 'event = instructions:host' $quiet"
 	echo "tests/guest/run.sh shared exits 'event = instructions' $quiet"
+	echo "TAG=silent GUEST_ARGS=announced=0 tests/guest/run.sh direct library 'hypervisor-bit = off'"
 	echo "TAG=rdpmc tests/guest/run.sh shared count 'rdpmc = direct'"
 	echo "TAG=small GUEST_ARGS='counters=4 fixed=3' tests/guest/run.sh shared partition 'host-counters = 4' 'host-fixed = 3'"
 }

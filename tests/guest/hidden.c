@@ -7,6 +7,7 @@
  * can't be set; and the hypervisor's own leaf is there. Runs under pmuvisor only: bare machines may have all of it.
  */
 #include "pmu.h"
+#include "guest-api/pmuvisor.h"
 #include "tap.h"
 #include "trap.h"
 
@@ -17,7 +18,6 @@ const char test_title[] = "hidden: no VMX, PEBS or LBR, and a hypervisor's leaf"
 #define CPUID_1_ECX_HYPERVISOR BIT(31)
 #define CPUID_1_EDX_DS         BIT(21)
 #define CPUID_7_EDX_ARCH_LBR   BIT(19)
-#define CPUID_HYPERVISOR_LEAF  0x40000000
 #define CPUID_LBR_LEAF         0x1c
 #define FEATURE_CONTROL_LOCK   BIT(0)
 #define FEATURE_CONTROL_VMXON  (BIT(1) | BIT(2))
@@ -43,7 +43,7 @@ static uint8_t page[4096] __attribute__((aligned(4096)));
 
 static void test_cpuid(void)
 {
-	struct cpuid_regs one = cpuid(1, 0), leaf = cpuid(CPUID_HYPERVISOR_LEAF, 0);
+	struct cpuid_regs one = cpuid(1, 0), leaf = cpuid(PMUVISOR_CPUID_LEAF, 0);
 	char name[13] = { 0 };
 
 	for (unsigned i = 0; i < 4; i++) {
@@ -52,7 +52,7 @@ static void test_cpuid(void)
 		name[8 + i] = (char)(leaf.edx >> 8 * i);
 	}
 	tap_check(one.ecx & CPUID_1_ECX_HYPERVISOR, "CPUID announces a hypervisor");
-	tap_check(leaf.eax >= CPUID_HYPERVISOR_LEAF && leaf.eax < CPUID_HYPERVISOR_LEAF + 0x100 && leaf.ebx && leaf.ecx,
+	tap_check(leaf.eax >= PMUVISOR_CPUID_LEAF && leaf.eax < PMUVISOR_CPUID_LEAF + 0x100 && leaf.ebx && leaf.ecx,
 		  "it names itself \"%s\", leaves up to %x", name, leaf.eax);
 	tap_check(!(one.ecx & CPUID_1_ECX_VMX), "CPUID has no VMX");
 	tap_check(!(one.edx & CPUID_1_EDX_DS) && !(one.ecx & CPUID_1_ECX_DTES64), "CPUID has no debug store");

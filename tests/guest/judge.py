@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""judge.py TITLE DIRECTORY STATUS EXPECTED-STATUS: the verdict on one guest's run.
+"""judge.py MODE NAME TAG DIRECTORY STATUS EXPECTED-STATUS: the verdict on one guest's run.
 
-Passed means: the machine ended as expected, the guest's TAP has its plan, as many tests as planned (at least one), and
-none failed. Writes the guest's own lines to DIRECTORY/tap, its figures to DIRECTORY/figures.
+Passed means: the machine ended as expected, the guest's TAP has its plan, as many tests as planned (at least one), none
+failed, and what others have to say afterwards was said. Writes the guest's own lines to DIRECTORY/tap, its figures to DIRECTORY/figures.
 """
 import pathlib
 import re
@@ -12,10 +12,20 @@ START = "TAP version 13"
 TEST = re.compile(r"(not )?ok \d+ - ")
 PLAN = re.compile(r"1\.\.(\d+)$")
 FIGURE = re.compile(r"[a-z][a-z0-9_]* \d+$")
+# What the firmware (COM1) and pmuvisor (COM2, not bare) must say about guests that end in their own way.
+FIRMWARE_GOES_ON = re.compile(r"^1\.\.\d+$.*^BdsDxe: loading", re.MULTILINE | re.DOTALL)
+AFTERWARDS = {
+    "returns": {"com1": FIRMWARE_GOES_ON, "com2": re.compile(r"^pmuvisor dump number 1 .*^end$", re.MULTILINE | re.DOTALL)},
+    "triple_fault": {"com2": re.compile(r"^pmuvisor stop ", re.MULTILINE)},
+}
+
+
+def read(path):
+    return path.read_text(errors="replace").replace("\r", "") if path.exists() else ""
 
 
 def guest_lines(text):
-    lines = text.replace("\r", "").split("\n")
+    lines = text.split("\n")
     if START not in lines:
         return []
     return lines[lines.index(START):]
@@ -35,11 +45,16 @@ def judge(lines, status, expected):
     return reasons
 
 
+def unsaid(mode, name, directory):
+    return [f"{port} lacks {pattern.pattern!r}" for port, pattern in AFTERWARDS.get(name, {}).items()
+            if not (mode == "bare" and port == "com2") and not pattern.search(read(directory / f"{port}.txt"))]
+
+
 def main():
-    title, directory = sys.argv[1], pathlib.Path(sys.argv[2])
-    console = directory / "com1.txt"
-    lines = guest_lines(console.read_text(errors="replace") if console.exists() else "")
-    reasons = judge(lines, int(sys.argv[3]), int(sys.argv[4]))
+    mode, name, tag, directory = *sys.argv[1:4], pathlib.Path(sys.argv[4])
+    title = "-".join(filter(None, (mode, name, tag)))
+    lines = guest_lines(read(directory / "com1.txt"))
+    reasons = judge(lines, int(sys.argv[5]), int(sys.argv[6])) + unsaid(mode, name, directory)
     (directory / "tap").write_text("\n".join(lines) + "\n")
     (directory / "figures").write_text("".join(f"{line}\n" for line in lines if FIGURE.match(line)))
     if reasons:

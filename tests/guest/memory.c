@@ -9,16 +9,16 @@
  */
 #include "boot.h"
 #include "cpu.h"
+#include "guest-api/pmuvisor.h"
 #include "tap.h"
 #include "trap.h"
 
 const char test_title[] = "memory: the hypervisor's pages read as all ones";
 
-#define SIZE_4K               UINT64_C(0x1000)
-#define SIZE_4G               UINT64_C(0x100000000)
-#define HIDDEN_MIN            (64 * SIZE_4K) /* the resident image and its stacks are larger */
-#define ALL_ONES              (~UINT64_C(0))
-#define CPUID_HYPERVISOR_LEAF 0x40000000
+#define SIZE_4K    UINT64_C(0x1000)
+#define SIZE_4G    UINT64_C(0x100000000)
+#define HIDDEN_MIN (64 * SIZE_4K) /* the resident image and its stacks are larger */
+#define ALL_ONES   (~UINT64_C(0))
 
 static volatile uint64_t *word_at(uint64_t address)
 {
@@ -59,13 +59,13 @@ static bool narrow(struct boot_range *range)
 
 static void test_range(const struct boot_range *range)
 {
-	struct cpuid_regs before = cpuid(CPUID_HYPERVISOR_LEAF, 0), after;
+	struct cpuid_regs before = cpuid(PMUVISOR_CPUID_LEAF, 0), after;
 
 	tap_check(true, "%lu bytes at %lx read as if nothing were there", range->size, range->base);
 	asm volatile(GUARD("jmp *%0") : : "r"(range->base) : "r11", "memory");
 	tap_check(guard_vector == FAULT_UD, "code there is all ones too: undefined");
 	scribble(range);
-	after = cpuid(CPUID_HYPERVISOR_LEAF, 0);
+	after = cpuid(PMUVISOR_CPUID_LEAF, 0);
 	tap_check(before.eax == after.eax && before.ebx == after.ebx, "the hypervisor lives on after writes to it");
 }
 

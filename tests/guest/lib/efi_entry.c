@@ -21,8 +21,6 @@ _Static_assert(EfiConventionalMemory == BOOT_MEMORY_FREE, "boot.h has no EFI typ
 
 EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system);
 
-const bool boot_keeps_firmware __attribute__((weak)) = false;
-
 static EFI_GUID loaded_image_guid = EFI_LOADED_IMAGE_PROTOCOL_GUID;
 static EFI_GUID file_system_guid = EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID;
 static uint8_t memory_map[MAP_SIZE] __attribute__((aligned(8)));
