@@ -15,7 +15,8 @@ $(MACHINE)/bochs: $(MACHINE)/bochs.tar.xz tests/machine/build.sh tests/machine/b
 	@touch $@
 
 # The machine's own test, with the library of tests/guest: `tests/guest/run.sh bare machine_vmx`.
-MACHINE_VMX	:= $(patsubst tests/machine/vmx/%,$(GUEST_BUILD)/vmx/%.o,$(wildcard tests/machine/vmx/*.c tests/machine/vmx/*.asm))
+MACHINE_VMX	:= $(patsubst tests/machine/vmx/%,$(GUEST_BUILD)/vmx/%.o,\
+		   $(wildcard tests/machine/vmx/*.c tests/machine/vmx/*.asm))
 
 $(GUEST_BUILD)/vmx/%.c.o: tests/machine/vmx/%.c
 	@mkdir -p $(@D)

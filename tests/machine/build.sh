@@ -15,7 +15,7 @@ flags="-O2 -g1"
 
 # No debugger, no sound, no network: what no test needs is not built. The CPU is what Debian's own package has.
 configure() {
-	CFLAGS=$flags CXXFLAGS=$flags CPPFLAGS= ./configure \
+	CFLAGS=$flags CXXFLAGS=$flags ./configure \
 		--enable-instrumentation=instrument/machine \
 		--enable-cpu-level=6 --enable-x86-64 --enable-vmx=2 --enable-svm --enable-avx --enable-evex --enable-smp \
 		--enable-pci --enable-all-optimizations --enable-configurable-msrs --enable-perfmon --with-nogui \

@@ -32,7 +32,8 @@ mirrors() {
 	codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 	# shellcheck disable=SC2016 # apt expands these
 	apt-get indextargets --no-release-info --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' |
-		awk -v own="$codename" '($1 == own || $1 ~ /^((old)?stable|testing|unstable|sid)$/) && $2 == "main" && !seen[$3]++ { print $3 }'
+		awk -v own="$codename" -v rolling='^((old)?stable|testing|unstable|sid)$' \
+			'($1 == own || $1 ~ rolling) && $2 == "main" && !seen[$3]++ { print $3 }'
 }
 
 # Leaves `address name size sha256` lines of the package's files in $private/files.

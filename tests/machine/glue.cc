@@ -228,11 +228,6 @@ void machine_vmentry(struct machine_cpu *machine, const struct pmu_model_vmcs *v
 	pmu_model_vmentry(machine->model, vmcs);
 }
 
-void machine_halted(struct machine_cpu *machine, bool halted)
-{
-	pmu_model_halted(machine->model, halted);
-}
-
 void machine_unwound(struct machine_cpu *machine)
 {
 	pmu_model_abort(machine->model);

@@ -21,6 +21,7 @@ struct machine_cpu {
 	bool unfinished;
 	bool far; /* the instruction is a far transfer, executed in CPL far_cpl */
 	unsigned far_cpl;
+	bool halted;
 	unsigned woken_from; /* the activity state an event ended, until the event is delivered; 0: none */
 };
 
@@ -43,10 +44,16 @@ void machine_cpuid(struct machine_cpu *machine, Bit32u leaf, Bit32u subleaf, Bit
 
 /* VM entry, all checks passed, nothing loaded yet. */
 void machine_vmentry(struct machine_cpu *machine, const struct pmu_model_vmcs *vmcs);
-/* The processor stops executing instructions, or goes on. */
-void machine_halted(struct machine_cpu *machine, bool halted);
 /* An exception or a VM exit abandoned the instruction. */
 void machine_unwound(struct machine_cpu *machine);
+
+/* The processor stops executing instructions, or goes on. */
+static inline void machine_halted(struct machine_cpu *machine, bool halted)
+{
+	if (machine->halted != halted)
+		pmu_model_halted(machine->model, halted);
+	machine->halted = halted;
+}
 
 /* Interrupt and event delivery touched memory for no instruction. */
 static inline void machine_between_instructions(struct machine_cpu *machine)

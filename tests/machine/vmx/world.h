@@ -1,6 +1,6 @@
 /*
- * The smallest virtual machine: its guest is a few instructions in the caller's own address space, with its segments and
- * tables, in ring 0. For tests of what VM entries and exits do to the rest of the processor.
+ * The smallest virtual machine: its guest is a few instructions in the caller's own address space, with its segments
+ * and tables, in ring 0. For tests of what VM entries and exits do to the rest of the processor.
  */
 #ifndef MACHINE_VMX_WORLD_H
 #define MACHINE_VMX_WORLD_H
