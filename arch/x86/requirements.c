@@ -7,6 +7,7 @@
 
 /* Beside those of cpuid.h, which are the ones the guest sees changed. */
 #define CPUID_EXTENDED        0x80000001
+#define CPUID_1_ECX_POPCNT    BIT(23) /* the resident image is compiled with it */
 #define CPUID_1_EDX_APIC      BIT(9)
 #define CPUID_1_EDX_MTRR      BIT(12)
 #define CPUID_1_EDX_PAT       BIT(16)
@@ -27,6 +28,7 @@ struct requirement {
 /* In this order: a line may rely on those above it for its MSR to exist. */
 static const struct requirement before_vmx[] = {
 	{ CPUID_1_ECX, 0, CPUID_1_ECX_VMX, "VMX" },
+	{ CPUID_1_ECX, 0, CPUID_1_ECX_POPCNT, "POPCNT instruction" },
 	{ CPUID_1_EDX, 0, CPUID_1_EDX_APIC, "local APIC, or the firmware has switched it off" },
 	{ CPUID_1_EDX, 0, CPUID_1_EDX_MTRR, "memory type range registers (MTRRs)" },
 	{ CPUID_1_EDX, 0, CPUID_1_EDX_PAT, "page attribute table (PAT)" },

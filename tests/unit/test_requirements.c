@@ -37,7 +37,7 @@ static int ice_lake(void **state)
 {
 	(void)state;
 	leaves[0] = (struct cpuid){ 0x0b, 0x756e6547, 0x6c65746e, 0x49656e69 };
-	leaves[1] = (struct cpuid){ .ecx = 1u << 5 | 1u << 15, .edx = 1u << 9 | 1u << 12 | 1u << 16 };
+	leaves[1] = (struct cpuid){ .ecx = 1u << 5 | 1u << 15 | 1u << 23, .edx = 1u << 9 | 1u << 12 | 1u << 16 };
 	leaves[10] = (struct cpuid){ 0x08300805, 0, 0xf, 0x8604 };
 	extended = (struct cpuid){ .edx = 1u << 20 };
 	hypervisor = (struct cpuid){ .eax = 0 };
@@ -86,6 +86,7 @@ static void each_feature_is_missed(void **state)
 	(void)state;
 	missing(&leaves[0].ebx, 0, "not made by Intel");
 	missing(&leaves[1].ecx, 5, "this processor has no VMX.");
+	missing(&leaves[1].ecx, 23, "POPCNT");
 	missing(&leaves[1].ecx, 15, "IA32_PERF_CAPABILITIES");
 	missing(&leaves[1].edx, 9, "local APIC");
 	missing(&leaves[1].edx, 12, "MTRR");
