@@ -14,20 +14,28 @@ $(MACHINE)/bochs: $(MACHINE)/bochs.tar.xz tests/machine/build.sh tests/machine/b
 	tests/machine/build.sh $< $(@D)
 	@touch $@
 
-# The machine's own test, with the library of tests/guest: `tests/guest/run.sh bare machine_vmx`.
-MACHINE_VMX	:= $(patsubst tests/machine/vmx/%,$(GUEST_BUILD)/vmx/%.o,\
-		   $(wildcard tests/machine/vmx/*.c tests/machine/vmx/*.asm))
+# The machine's own test, a guest with a few files more: `tests/guest/run.sh bare machine_vmx`.
+MACHINE_VMX	:= $(patsubst tests/machine/vmx/%,$(GUEST)/vmx/%.o,$(wildcard tests/machine/vmx/*.c tests/machine/vmx/*.asm))
 
-$(GUEST_BUILD)/vmx/%.c.o: tests/machine/vmx/%.c
+$(GUEST)/vmx/%.c.o: tests/machine/vmx/%.c
 	@mkdir -p $(@D)
-	$(CC) $(GUEST_CFLAGS) -c $< -o $@
+	$(CC) $(EFI_TARGET) -Itests/guest/lib -c $< -o $@
 
-$(GUEST_BUILD)/vmx/%.asm.o: tests/machine/vmx/%.asm
+$(GUEST)/vmx/%.asm.o: tests/machine/vmx/%.asm
 	@mkdir -p $(@D)
 	nasm -f elf64 -Wall -Werror $< -o $@
 
-$(GUEST_BUILD)/machine_vmx.so: $(MACHINE_VMX) $(GUEST_LIB)
-	ld -nostdlib -znocombreloc -shared -Bsymbolic -T /usr/lib/elf_x86_64_efi.lds /usr/lib/crt0-efi-x86_64.o $^ \
-		-L/usr/lib -lgnuefi -o $@
+$(GUEST)/machine_vmx.so: $(MACHINE_VMX) $(GUEST)/libguest.a
+	$(EFI_LINK)
 
--include $(wildcard $(GUEST_BUILD)/vmx/*.d)
+$(MACHINE)/vmx.img: $(GUEST)/machine_vmx.efi
+	tools/image.sh $@ $<:EFI/BOOT/BOOTX64.EFI
+
+# Judges the machine bare, before anything is judged on it.
+machine-test: machine $(MACHINE)/vmx.img
+	tests/guest/run.sh bare machine_vmx
+	tests/machine/check-determinism.sh $(MACHINE)/vmx.img $(MACHINE)/determinism
+	tests/machine/check-verdicts.sh $(MACHINE)/vmx.img $(MACHINE)/verdicts
+.PHONY: machine-test
+
+-include $(MACHINE_VMX:.o=.d)
