@@ -1,7 +1,7 @@
 #include "apic.h"
 #include "hv/cpu.h"
 #include "paging.h"
-#include "reg.h"
+#include "arch/x86/reg.h"
 
 #define X2APIC_MSR(offset) (0x800 + ((offset) >> 4))
 #define X2APIC_SELF_IPI	   0x83f
@@ -29,7 +29,7 @@ void apic_write(unsigned offset, uint32_t value)
 void apic_moved(uint64_t *pte, uint64_t page)
 {
 	*pte = (*pte & ~PTE_ADDRESS) | page;
-	asm volatile("invlpg (%0)" : : "r"(HV_APIC_VA) : "memory");
+	reg_invlpg(HV_APIC_VA);
 }
 
 /*

@@ -6,7 +6,7 @@
 #include "guest-api/pmuvisor.h"
 #include "guest.h"
 #include "msr.h"
-#include "reg.h"
+#include "arch/x86/reg.h"
 
 enum { EAX, EBX, ECX, EDX };
 

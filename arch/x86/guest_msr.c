@@ -6,7 +6,7 @@
 #include "guest.h"
 #include "msr.h"
 #include "mtrr.h"
-#include "reg.h"
+#include "arch/x86/reg.h"
 
 #define MISC_ENABLE_HIDDEN	 (MISC_ENABLE_BTS_UNAVAILABLE | MISC_ENABLE_PEBS_UNAVAILABLE)
 #define MISC_ENABLE_XD_DISABLE	 BIT(34)

@@ -2,7 +2,7 @@
 #include "cpuid.h"
 #include "hv/cpu.h"
 #include "msr.h"
-#include "reg.h"
+#include "arch/x86/reg.h"
 
 #define EVENT_INSTRUCTIONS 0x00c0 /* event select and unit mask of "instructions retired" */
 

@@ -87,6 +87,11 @@ static inline bool reg_xsetbv_safe(uint32_t xcr, uint64_t value)
 	return !fault;
 }
 
+static inline void reg_invlpg(uint64_t address)
+{
+	asm volatile("invlpg (%0)" : : "r"(address) : "memory");
+}
+
 static inline uint32_t reg_read_xapic(unsigned offset)
 {
 	return *(volatile uint32_t *)(HV_APIC_VA + offset);
