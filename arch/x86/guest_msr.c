@@ -3,15 +3,16 @@
  * have: #GP. Writes that the CPU alone can judge are tried in root mode, under a fix-up, and its answer is passed on.
  */
 #include "apic.h"
+#include "cpuid.h"
 #include "guest.h"
 #include "msr.h"
 #include "mtrr.h"
 #include "arch/x86/reg.h"
 
-#define MISC_ENABLE_HIDDEN	 (MISC_ENABLE_BTS_UNAVAILABLE | MISC_ENABLE_PEBS_UNAVAILABLE)
-#define MISC_ENABLE_XD_DISABLE	 BIT(34)
-#define DEBUGCTL_FREEZE		 (DEBUGCTL_FREEZE_LBRS_ON_PMI | DEBUGCTL_FREEZE_PERFMON_ON_PMI)
-#define DEBUGCTL_LBR		 BIT(0)
+#define MISC_ENABLE_HIDDEN     (MISC_ENABLE_BTS_UNAVAILABLE | MISC_ENABLE_PEBS_UNAVAILABLE)
+#define MISC_ENABLE_XD_DISABLE BIT(34)
+#define DEBUGCTL_FREEZE        (DEBUGCTL_FREEZE_LBRS_ON_PMI | DEBUGCTL_FREEZE_PERFMON_ON_PMI)
+#define DEBUGCTL_LBR           BIT(0)
 /* What a guest without LBR, BTS and PT has. */
 #define DEBUGCTL_GUEST                                                                                                 \
 	(DEBUGCTL_LBR | DEBUGCTL_BTF | DEBUGCTL_BUS_LOCK_DETECT | DEBUGCTL_FREEZE | DEBUGCTL_UNCORE_PMI |              \
@@ -64,6 +65,16 @@ static bool write_misc_enable(struct cpu *cpu, uint32_t msr, uint64_t value)
 	return reg_wrmsr_safe(msr, (value & ~MISC_ENABLE_HIDDEN) | (hardware & MISC_ENABLE_HIDDEN));
 }
 
+/*
+ * XRSTORS could load what is hidden here: an LBR state, or an Intel PT state that writes its trace to physical memory,
+ * past EPT.
+ */
+static bool write_xss(struct cpu *cpu, uint32_t msr, uint64_t value)
+{
+	(void)cpu;
+	return !(value & (XSTATE_PT | XSTATE_LBR)) && reg_wrmsr_safe(msr, value);
+}
+
 static bool read_debugctl(struct cpu *cpu, uint32_t msr, uint64_t *value)
 {
 	uint64_t freeze = cpu->pmu.guest_freeze;
@@ -101,8 +112,7 @@ static uint64_t fixed_fields(uint64_t counters, uint64_t bits)
 {
 	uint64_t fields = 0;
 
-	for_each_bit(m, counters >> 32)
-		fields |= bits << 4 * m;
+	for_each_bit(m, counters >> 32) fields |= bits << 4 * m;
 	return fields;
 }
 
@@ -176,18 +186,20 @@ static const struct guest_msr {
 	bool (*read)(struct cpu *cpu, uint32_t msr, uint64_t *value); /* NULL: #GP */
 	bool (*write)(struct cpu *cpu, uint32_t msr, uint64_t value);
 } guest_msrs[] = {
+	/* Searched from the top: these are the ones that come in numbers. */
+	{ MSR_IA32_PERF_GLOBAL_STATUS, 4, TRAP_BOTH, CLOSED, read_global, write_global },
+	{ MSR_IA32_PERF_GLOBAL_INUSE, 1, TRAP_BOTH, ALWAYS, read_global, write_global },
 	{ MSR_IA32_APIC_BASE, 1, TRAP_WRITE, ALWAYS, NULL, write_apic_base },
 	{ MSR_IA32_FEATURE_CONTROL, 1, TRAP_BOTH, ALWAYS, read_feature_control, NULL },
 	{ MSR_IA32_MISC_ENABLE, 1, TRAP_BOTH, ALWAYS, read_misc_enable, write_misc_enable },
 	{ MSR_IA32_DEBUGCTL, 1, TRAP_BOTH, ALWAYS, read_debugctl, write_debugctl },
+	{ MSR_IA32_XSS, 1, TRAP_WRITE, ALWAYS, NULL, write_xss },
 	{ MSR_IA32_MTRR_PHYSBASE0, 0x20, TRAP_WRITE, ALWAYS, NULL, write_mtrr },
 	{ MSR_IA32_MTRR_FIX64K_00000, 1, TRAP_WRITE, ALWAYS, NULL, write_mtrr },
 	{ MSR_IA32_MTRR_FIX16K_80000, 2, TRAP_WRITE, ALWAYS, NULL, write_mtrr },
 	{ MSR_IA32_MTRR_FIX4K_C0000, 8, TRAP_WRITE, ALWAYS, NULL, write_mtrr },
 	{ MSR_IA32_MTRR_DEF_TYPE, 1, TRAP_WRITE, ALWAYS, NULL, write_mtrr },
 	{ MSR_IA32_PERF_CAPABILITIES, 1, TRAP_BOTH, ALWAYS, read_perf_capabilities, NULL },
-	{ MSR_IA32_PERF_GLOBAL_STATUS, 4, TRAP_BOTH, CLOSED, read_global, write_global },
-	{ MSR_IA32_PERF_GLOBAL_INUSE, 1, TRAP_BOTH, ALWAYS, read_global, write_global },
 	{ MSR_X2APIC_LVTPC, 1, TRAP_BOTH, CLOSED, read_lvtpc, write_lvtpc },
 	/* Hidden whole: */
 	{ MSR_LBR_SELECT, 2, TRAP_BOTH, ALWAYS, NULL, NULL }, /* and LASTBRANCH_TOS */
@@ -220,13 +232,13 @@ static void trap_range(const struct guest_msr *range, void (*set)(void *, uint32
 
 static void trap_host_counters(const struct pmu *pmu, void (*set)(void *, uint32_t, enum msr_trap), void *context)
 {
-	for_each_bit(n, pmu->host & BITS(31, 0)) {
+	for_each_bit(n, pmu->host & BITS(31, 0))
+	{
 		set(context, MSR_IA32_PMC0 + (uint32_t)n, TRAP_BOTH);
 		set(context, MSR_IA32_PERFEVTSEL0 + (uint32_t)n, TRAP_BOTH);
 		set(context, MSR_IA32_A_PMC0 + (uint32_t)n, TRAP_BOTH);
 	}
-	for_each_bit(m, pmu->host >> 32)
-		set(context, MSR_IA32_FIXED_CTR0 + (uint32_t)m, TRAP_BOTH);
+	for_each_bit(m, pmu->host >> 32) set(context, MSR_IA32_FIXED_CTR0 + (uint32_t)m, TRAP_BOTH);
 	if (pmu->host >> 32)
 		trap_range(&fixed_ctrl, set, context);
 }
