@@ -112,6 +112,28 @@ static void test_from_ring3(void)
 	tap_equal(rdmsr(MSR_IA32_PERF_GLOBAL_STATUS), BIT(0) | BIT(1), "both status bits are there");
 }
 
+/* A masked LVTPC and an NMI at once do not make a PMI: nothing freezes, and the entry stays as it is. */
+static void test_no_pmi(void)
+{
+	pmu_reset();
+	apic_write(APIC_LVTPC, LVT_NMI | LVT_MASKED);
+	wrmsr(MSR_IA32_DEBUGCTL, DEBUGCTL_FREEZE_PERFMON_ON_PMI);
+	wrmsr(MSR_IA32_PERFEVTSEL0, EVENT_INSTRUCTIONS | PERFEVTSEL_USR | PERFEVTSEL_INT | PERFEVTSEL_EN);
+	wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, BIT(0));
+	nmi_doing(NULL);
+	expect("an NMI that is no PMI", 1, 0, 1);
+	tap_equal(rdmsr(MSR_IA32_PERF_GLOBAL_STATUS), 0, "it leaves GLOBAL_STATUS alone");
+	work_rounds = 1000;
+	user_run(work_loop);
+	tap_equal(pmu_read(0), WORK_LOOP_INSTRUCTIONS(1000), "and the counters running");
+	pmu_write(0, pmu_preset(10));
+	user_run(work_loop);
+	tap_equal(nr_nmis, 1, "and LVTPC masked");
+	wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, 0);
+	tap_equal(rdmsr(MSR_IA32_PERF_GLOBAL_STATUS), PERF_GLOBAL_STATUS_CTR_FRZ | BIT(0), "an overflow does freeze");
+	pmu_reset();
+}
+
 void test_main(void)
 {
 	pmu_init();
@@ -135,4 +157,5 @@ void test_main(void)
 	nmi_doing(overflow_then_fault);
 	expect("a PMI and an IRET inside", 2, 2, 2);
 	test_from_ring3();
+	test_no_pmi();
 }

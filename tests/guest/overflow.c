@@ -77,6 +77,20 @@ static void test_reset_and_set(void)
 	tap_equal(rdmsr(MSR_IA32_PERF_GLOBAL_STATUS), 0, "all cleared");
 }
 
+/* A status bit that software sets is no overflow: nobody is interrupted. */
+static void test_set_is_silent(void)
+{
+	pmu_reset();
+	nr_nmis = 0;
+	apic_write(APIC_LVTPC, LVT_NMI);
+	wrmsr(MSR_IA32_PERFEVTSEL0, SEL | PERFEVTSEL_INT);
+	wrmsr(MSR_IA32_PERF_GLOBAL_STATUS_SET, BIT(0));
+	run(BIT(0));
+	tap_equal(nr_nmis, 0, "SET interrupts nobody");
+	tap_equal(pmu_read(0), TOTAL, "and stops nothing");
+	apic_write(APIC_LVTPC, LVT_NMI | LVT_MASKED);
+}
+
 static void wrap_at(uint64_t events, uint64_t value, uint64_t status)
 {
 	pmu_reset();
@@ -184,6 +198,7 @@ void test_main(void)
 	trap_handle(VECTOR_NMI, on_nmi);
 	test_status();
 	test_reset_and_set();
+	test_set_is_silent();
 	wrap_at(TOTAL - 1, 1, BIT(0));
 	wrap_at(TOTAL, 0, BIT(0));
 	wrap_at(TOTAL + 1, pmu.value_mask, 0);
