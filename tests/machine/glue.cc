@@ -133,10 +133,16 @@ static void deliver_pmi(void *opaque, enum pmu_model_delivery mode, unsigned vec
 	}
 }
 
-/* The time-stamp counter the hardware counts reference cycles with: not the guest's view of it. */
-static uint64_t tsc(void *)
+/*
+ * The time-stamp counter the hardware counts reference cycles with: not the guest's view of it. Bochs adds up time at
+ * the end of a trace; what has run since is in icount, except that several processors share time.
+ */
+static uint64_t tsc(void *opaque)
 {
-	return bx_pc_system.time_ticks();
+	const BX_CPU_C *cpu = ((struct machine_cpu *)opaque)->cpu;
+	uint64_t since = nr_cpus == 1 ? cpu->icount - cpu->icount_last_sync : 0;
+
+	return bx_pc_system.time_ticks() + since;
 }
 
 void machine_new_cpu(struct machine_cpu *machine, BX_CPU_C *cpu, unsigned number)
@@ -190,14 +196,19 @@ bool machine_rdpmc(struct machine_cpu *machine, Bit32u ecx, Bit64u *value)
 	return done;
 }
 
-/* The rate of the time-stamp counter, for software that believes CPUID: a tick here, not the real processor's. */
+/*
+ * The clocks, for software that believes CPUID: the time-stamp counter has the machine's rate, not the real processor's,
+ * and the crystal a 32nd of it, as the PMU model counts.
+ */
 static void cpuid_clock(Bit32u leaf, uint32_t regs[4])
 {
+	static const uint32_t TSC_PER_CRYSTAL = 32;
 	const uint32_t rate = SIM->get_param_num(BXPN_IPS)->get();
 
 	if (leaf == 0x15) {
-		regs[0] = regs[1] = 1;
-		regs[2] = rate;
+		regs[0] = 1;
+		regs[1] = TSC_PER_CRYSTAL;
+		regs[2] = rate / TSC_PER_CRYSTAL;
 	} else if (leaf == 0x16) {
 		regs[0] = regs[1] = regs[2] = rate / 1000000;
 	}
