@@ -3,6 +3,14 @@ PMU_MODEL		:= $(wildcard tests/machine/pmu_*.c)
 UNIT_test_config	:= hv/config.c hv/sentence.c
 UNIT_test_paging	:= arch/x86/paging.c
 UNIT_test_requirements	:= arch/x86/requirements.c hv/sentence.c
+UNIT_test_mtrr		:= arch/x86/mtrr.c
+UNIT_test_ept		:= arch/x86/ept.c arch/x86/mtrr.c
+UNIT_test_msr_bitmap	:= arch/x86/msr_bitmap.c
+UNIT_test_guest_msr	:= arch/x86/guest_msr.c
+UNIT_test_guest_cpuid	:= arch/x86/guest_cpuid.c
+UNIT_test_text		:= hv/text.c
+UNIT_test_console	:= hv/console.c hv/text.c
+UNIT_test_dump		:= hv/dump.c hv/dump_start.c hv/text.c
 UNIT_test_pmu_model	:= $(PMU_MODEL)
 UNIT_test_pmu_registers	:= $(PMU_MODEL)
 UNIT_test_pmu_count	:= $(PMU_MODEL)
@@ -11,8 +19,10 @@ UNIT_test_pmu_shortcuts	:= $(PMU_MODEL)
 UNIT_BUILD	:= $(BUILD)/tests/unit
 UNIT_TESTS	:= $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 UNIT_PROGRAMS	:= $(addprefix $(UNIT_BUILD)/,$(UNIT_TESTS))
-UNIT_HEADERS	:= $(wildcard arch/x86/*.h hv/*.h guest-api/*.h boot/*.h tests/machine/*.h tests/unit/*.h)
-UNIT_CFLAGS	:= -std=gnu11 -O1 -g $(WARN) -I. -fsanitize=address,undefined -fno-sanitize-recover=all
+UNIT_HEADERS	:= $(wildcard arch/x86/*.h hv/*.h guest-api/*.h boot/*.h tests/machine/*.h tests/unit/*.h \
+		   tests/host/arch/x86/*.h)
+# tests/host first: its arch/x86/reg.h stands for the processor's instructions, and each test answers for them.
+UNIT_CFLAGS	:= -std=gnu11 -O1 -g $(WARN) -Itests/host -I. -fsanitize=address,undefined -fno-sanitize-recover=all
 
 .PHONY: unit
 unit: $(UNIT_PROGRAMS)

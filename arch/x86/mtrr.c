@@ -1,6 +1,6 @@
 #include "mtrr.h"
 #include "msr.h"
-#include "reg.h"
+#include "arch/x86/reg.h"
 
 static const uint32_t fixed_msrs[MTRR_FIXED] = {
 	MSR_IA32_MTRR_FIX64K_00000,
@@ -56,11 +56,11 @@ static unsigned combine(unsigned a, unsigned b)
 
 /*
  * Does the range cover `pa`? Lowers `*end` to where that may change next. A mask with holes repeats its range: then only
- * the next multiple of its lowest bit is certain.
+ * the next multiple of its lowest bit is certain. A mask of 0 covers all there is.
  */
 static bool range_covers(uint64_t base, uint64_t mask, uint64_t width, uint64_t pa, uint64_t *end)
 {
-	uint64_t step = LOWEST_BIT(mask);
+	uint64_t step = mask ? LOWEST_BIT(mask) : width + 1;
 	uint64_t first = base & mask, change;
 	bool covers = (pa & mask) == first;
 
@@ -82,7 +82,7 @@ static unsigned variable_type(const struct mtrrs *mtrrs, uint64_t pa, uint64_t w
 		uint64_t mask = mtrrs->range[i].mask & MTRR_ADDRESS & width;
 		unsigned this = mtrrs->range[i].base & MTRR_PHYSBASE_TYPE;
 
-		if (!(mtrrs->range[i].mask & MTRR_PHYSMASK_VALID) || !mask ||
+		if (!(mtrrs->range[i].mask & MTRR_PHYSMASK_VALID) ||
 		    !range_covers(mtrrs->range[i].base, mask, width, pa, end))
 			continue;
 		type = found ? combine(type, this) : this;
