@@ -82,17 +82,23 @@ static void pass_on(struct cpu *cpu)
 }
 
 /*
- * Takes the guest's entry as the APIC would: returns it as it was, and leaves it masked. A borrowed one stays so: what
- * the guest has then is not an unmasked NMI, and only pmu->guest_lvtpc knows.
+ * The APIC delivers neither a masked PMI nor one of a mode that it lacks for this entry (SDM Vol. 3A, "Local Vector
+ * Table"). SMI it has, but only for itself: nothing sends a processor its own.
  */
-static uint32_t lvtpc_accept(struct pmu *pmu)
+static bool is_deliverable(uint32_t lvtpc)
 {
-	uint32_t lvtpc = pmu_is_open(pmu) ? lvtpc_read() : pmu->guest_lvtpc;
+	return !(lvtpc & LVT_MASKED) && (is_nmi(lvtpc) || !(lvtpc & LVT_MODE));
+}
 
+/*
+ * Masks the guest's entry, as the APIC does when it delivers. A borrowed one stays so: what the guest has then is not an
+ * unmasked NMI, and only pmu->guest_lvtpc knows.
+ */
+static void lvtpc_accept(struct pmu *pmu, uint32_t lvtpc)
+{
 	pmu->guest_lvtpc = lvtpc | LVT_MASKED;
 	if (pmu_is_open(pmu) || is_nmi(lvtpc))
 		lvtpc_write(pmu->guest_lvtpc);
-	return lvtpc;
 }
 
 static void freeze(struct pmu *pmu)
@@ -109,13 +115,15 @@ static void freeze(struct pmu *pmu)
 void guest_pmi(struct cpu *cpu)
 {
 	struct pmu *pmu = &cpu->pmu;
-	uint32_t lvtpc;
+	uint32_t lvtpc = pmu_is_open(pmu) ? lvtpc_read() : pmu->guest_lvtpc;
 
 	freeze(pmu);
-	lvtpc = lvtpc_accept(pmu);
-	if (lvtpc & LVT_MASKED) {
+	if (!is_deliverable(lvtpc)) {
 		pmu->stats.guest_pmis_masked++;
-	} else if (is_nmi(lvtpc)) {
+		return;
+	}
+	lvtpc_accept(pmu, lvtpc);
+	if (is_nmi(lvtpc)) {
 		cpu->nmi.pending = true;
 		cpu->nmi.window = true;
 	} else {
