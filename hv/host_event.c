@@ -71,6 +71,7 @@ void host_events_program(struct pmu *pmu)
 
 void host_events_clear(struct pmu *pmu)
 {
+	pmu->ops->enable(0); /* what counted between reading a counter and switching it off would be lost */
 	for (unsigned i = 0; i < pmu->nr_events; i++) {
 		struct pmu_host_event *event = &pmu->events[i];
 
