@@ -14,9 +14,9 @@ $(LINUX)/initrd.img: tests/linux/initrd.sh tests/linux/init $(LINUX_PROGRAMS) $(
 $(LINUX)/count: $(addprefix $(LINUX)/,count.o event.o loops.o sys.o)
 $(LINUX)/pmi: $(addprefix $(LINUX)/,pmi.o event.o loops.o sys.o)
 $(LINUX)/machine: $(addprefix $(LINUX)/,machine.o sys.o)
-# The symbols stay: perf report shows them.
+# The global symbols stay: perf report shows them.
 $(LINUX_PROGRAMS):
-	$(CC) $(LINUX_LDFLAGS) -Wl,--strip-debug -o $@ $^
+	$(CC) $(LINUX_LDFLAGS) -Wl,--strip-debug,--discard-all -o $@ $^
 
 $(LINUX)/%.o: tests/linux/%.c
 	@mkdir -p $(@D)
@@ -42,12 +42,8 @@ linux: $(LINUX_GUEST)
 .PHONY: linux
 
 # Linux on the test machine, bare and under pmuvisor in both modes, and what the three have to agree on.
-LINUX_MODES	:= bare direct shared
-LINUX_SCENARIOS	:= bare,count,pmi
-
 linux-test: $(LINUX_GUEST) $(BUILD)/pmuvisor.efi $(BUILD)/machine/bochs
-	for mode in $(LINUX_MODES); do tests/linux/run.sh $$mode $(LINUX)/$$mode test=$(LINUX_SCENARIOS) || exit 1; done
-	tests/linux/compare $(addprefix $(LINUX)/,$(LINUX_MODES))
+	tests/linux/all.sh $(LINUX)
 .PHONY: linux-test
 
 -include $(wildcard $(LINUX)/*.d)

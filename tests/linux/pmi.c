@@ -9,6 +9,7 @@
 
 #define PAGE_SIZE   4096
 #define RECORD_SIZE 16 /* a header and an address */
+#define MAX_RHYTHM  16
 
 struct sampled {
 	const char *name;
@@ -23,7 +24,9 @@ static const struct sampled kinds[] = {
 
 struct records {
 	uint64_t samples, lost, throttled, others;
-	uint64_t hash; /* FNV-1a over the addresses, so their order counts */
+	uint64_t hash;      /* FNV-1a over the addresses, so their order counts */
+	uint64_t displaced; /* not at the address where the loop's rhythm puts it */
+	uint64_t rhythm[MAX_RHYTHM];
 };
 
 static const struct sampled *find_kind(const char *name)
@@ -53,22 +56,35 @@ static uint64_t fnv1a(uint64_t hash, uint64_t value)
 	return hash;
 }
 
-static void take(struct records *records, const struct perf_event_header *header)
+/*
+ * Two turns of the loop are all alike: with a fixed period, as many samples later as two turns have events, the same
+ * instruction is due. A sample anywhere else was taken late.
+ */
+static void take_sample(struct records *records, unsigned rhythm, uint64_t address)
+{
+	uint64_t *due = &records->rhythm[records->samples % rhythm];
+
+	if (records->samples >= rhythm && *due != address)
+		records->displaced++;
+	else
+		*due = address;
+	records->samples++;
+	records->hash = fnv1a(records->hash, address);
+}
+
+static void take(struct records *records, unsigned rhythm, const struct perf_event_header *header)
 {
 	const uint64_t *body = (const uint64_t *)(header + 1);
 
 	switch (header->type) {
-	case PERF_RECORD_SAMPLE:
-		records->samples++;
-		records->hash = fnv1a(records->hash, body[0]);
-		break;
+	case PERF_RECORD_SAMPLE: take_sample(records, rhythm, body[0]); break;
 	case PERF_RECORD_LOST: records->lost += body[1]; break;
 	case PERF_RECORD_THROTTLE: records->throttled++; break;
 	default: records->others++; break;
 	}
 }
 
-static struct records read_records(const struct event *event)
+static struct records read_records(const struct event *event, unsigned rhythm)
 {
 	struct records records = { .hash = 0xcbf29ce484222325 };
 	const char *data = (const char *)(uintptr_t)event->page + event->page->data_offset;
@@ -77,7 +93,7 @@ static struct records read_records(const struct event *event)
 	for (uint64_t tail = 0; tail < head;) {
 		const struct perf_event_header *header = (const void *)(data + tail);
 
-		take(&records, header);
+		take(&records, rhythm, header);
 		tail += header->size;
 	}
 	return records;
@@ -101,7 +117,7 @@ int main(int argc, char **argv)
 	event_enable(&event);
 	loop_plain(turns, 0);
 	event_disable(&event);
-	records = read_records(&event);
+	records = read_records(&event, kind->per_two_turns);
 
 	print_figure(kind->name, "events", event_count(&event));
 	print_figure(kind->name, "samples_expected", event_count(&event) / period);
@@ -109,6 +125,7 @@ int main(int argc, char **argv)
 	print_figure(kind->name, "samples_lost", records.lost);
 	print_figure(kind->name, "throttled", records.throttled);
 	print_figure(kind->name, "other_records", records.others);
+	print_figure(kind->name, "displaced", records.displaced);
 	print_figure(kind->name, "address_hash", records.hash);
 	return 0;
 }
