@@ -8,6 +8,8 @@ results=build/tests/guest/results.txt
 guests="library count reserved partition overflow nmi pmi pmi_lvt pmi_x2apic memory misc triple_fault returns"
 # Host counters that overflow every few instructions, so that both owners' PMIs meet at every place.
 dense="'event = instructions:guest period=311' 'event = branches:guest period=97'"
+# And ones that overflow in pmuvisor itself, while it answers the guest.
+inside="'event = instructions period=10000' 'event = branches:host period=10007'"
 # No dump in between: its serial output costs exits.
 quiet="'dump = 3600s'"
 
@@ -24,6 +26,9 @@ cases() {
 	done
 	for guest in library count overflow nmi pmi pmi_lvt pmi_x2apic partition; do
 		echo "TAG=dense tests/guest/run.sh shared $guest $dense"
+	done
+	for guest in count pmi partition reserved; do
+		echo "TAG=inside tests/guest/run.sh shared $guest $inside"
 	done
 	echo "tests/guest/run.sh direct exits 'event = instructions:host' $quiet"
 	echo "tests/guest/run.sh shared exits 'event = instructions' $quiet"
