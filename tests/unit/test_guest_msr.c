@@ -1,0 +1,490 @@
+/* Which MSRs exit, as one whole list for each partition, and what the guest gets from those that do. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "arch/x86/apic.h"
+#include "arch/x86/guest.h"
+#include "arch/x86/reg.h"
+
+#define GP(n)         BIT(n)
+#define FIXED(m)      BIT(32 + (m))
+#define ALL           (BITS(7, 0) | BITS(35, 32))
+#define MSRS          0x2000u
+#define REGION        UINT64_C(0x7f000000)
+#define REGION_SIZE   UINT64_C(0x200000)
+#define MISC_ENABLE   0x1a0
+#define DEBUGCTL      0x1d9
+#define HOST_DEFAULTS (GP(6) | GP(7))
+
+static struct cpu cpu;
+static struct boot_info boot;
+static uint64_t msrs[MSRS];
+static uint64_t refused; /* bits of a value that WRMSR answers with #GP */
+static uint64_t guest_debugctl, freeze, apic_pte, pmu_value;
+static unsigned remaps, mode_changes, pmu_reg;
+static bool pmu_answer;
+
+uint64_t reg_rdmsr(uint32_t msr)
+{
+	assert_in_range(msr, 0, MSRS - 1);
+	return msrs[msr];
+}
+
+void reg_wrmsr(uint32_t msr, uint64_t value)
+{
+	assert_in_range(msr, 0, MSRS - 1);
+	msrs[msr] = value;
+}
+
+bool reg_wrmsr_safe(uint32_t msr, uint64_t value)
+{
+	if (value & refused)
+		return false;
+	reg_wrmsr(msr, value);
+	return true;
+}
+
+uint64_t reg_rdpmc(uint32_t counter)
+{
+	return UINT64_C(0xabcd00000000) + counter;
+}
+
+void apic_moved(uint64_t *pte, uint64_t page)
+{
+	*pte = page;
+}
+
+void pmu_apic_mode_changed(struct cpu *changed)
+{
+	assert_ptr_equal(changed, &cpu);
+	mode_changes++;
+}
+
+void pmu_write_freeze(struct cpu *changed, uint64_t value)
+{
+	assert_ptr_equal(changed, &cpu);
+	freeze = value;
+}
+
+bool pmu_read_global(struct cpu *reader, enum pmu_global reg, uint64_t *value)
+{
+	assert_ptr_equal(reader, &cpu);
+	pmu_reg = reg;
+	*value = pmu_value;
+	return pmu_answer;
+}
+
+bool pmu_write_global(struct cpu *writer, enum pmu_global reg, uint64_t value)
+{
+	assert_ptr_equal(writer, &cpu);
+	pmu_reg = reg;
+	pmu_value = value;
+	return pmu_answer;
+}
+
+bool pmu_read_lvtpc(struct cpu *reader, uint64_t *value)
+{
+	return pmu_read_global(reader, 0, value);
+}
+
+bool pmu_write_lvtpc(struct cpu *writer, uint64_t value)
+{
+	return pmu_write_global(writer, 0, value);
+}
+
+static uint64_t read_guest(struct cpu *owner, enum guest_register reg)
+{
+	(void)owner;
+	assert_int_equal(reg, GUEST_DEBUGCTL);
+	return guest_debugctl;
+}
+
+static void write_guest_debugctl(struct cpu *owner, uint64_t value)
+{
+	(void)owner;
+	guest_debugctl = value;
+}
+
+static void remap(struct cpu *owner)
+{
+	(void)owner;
+	remaps++;
+}
+
+static const struct hv_ops ops = { .read = read_guest, .write_debugctl = write_guest_debugctl, .remap = remap };
+
+static int setup(void **state)
+{
+	(void)state;
+	memset(&cpu, 0, sizeof(cpu));
+	memset(&boot, 0, sizeof(boot));
+	memset(msrs, 0, sizeof(msrs));
+	boot.region_pa = REGION;
+	boot.region_size = REGION_SIZE;
+	boot.apic_pte = (uintptr_t)&apic_pte;
+	cpu.ops = &ops;
+	cpu.boot = &boot;
+	cpu.apic_page = 0xfee00000;
+	cpu.pmu.host = HOST_DEFAULTS;
+	cpu.pmu.guest = ALL & ~cpu.pmu.host;
+	refused = guest_debugctl = freeze = apic_pte = pmu_value = 0;
+	remaps = mode_changes = pmu_reg = 0;
+	pmu_answer = true;
+	return 0;
+}
+
+/* The traps, by MSR. */
+
+struct range {
+	uint32_t first, last;
+	enum msr_trap trap;
+};
+
+static const struct range always[] = {
+	{ 0x1b, 0x1b, TRAP_WRITE },    { 0x3a, 0x3a, TRAP_BOTH },     { 0x1a0, 0x1a0, TRAP_BOTH },
+	{ 0x1c8, 0x1c9, TRAP_BOTH },   { 0x1d9, 0x1d9, TRAP_BOTH },   { 0x1dd, 0x1de, TRAP_BOTH },
+	{ 0x200, 0x21f, TRAP_WRITE },  { 0x250, 0x250, TRAP_WRITE },  { 0x258, 0x259, TRAP_WRITE },
+	{ 0x268, 0x26f, TRAP_WRITE },  { 0x2ff, 0x2ff, TRAP_WRITE },  { 0x329, 0x329, TRAP_BOTH },
+	{ 0x345, 0x345, TRAP_BOTH },   { 0x392, 0x392, TRAP_BOTH },   { 0x3f1, 0x3f2, TRAP_BOTH },
+	{ 0x3f6, 0x3f7, TRAP_BOTH },   { 0x480, 0x493, TRAP_BOTH },   { 0x560, 0x58f, TRAP_BOTH },
+	{ 0x600, 0x600, TRAP_BOTH },   { 0x680, 0x6ff, TRAP_BOTH },   { 0xda0, 0xda0, TRAP_WRITE },
+	{ 0xdc0, 0xddf, TRAP_BOTH },   { 0x1200, 0x121f, TRAP_BOTH }, { 0x14ce, 0x14cf, TRAP_BOTH },
+	{ 0x1500, 0x151f, TRAP_BOTH }, { 0x1600, 0x161f, TRAP_BOTH }, { 0x1900, 0x19ff, TRAP_BOTH },
+};
+
+static const struct range closed[] = {
+	{ 0x38e, 0x391, TRAP_BOTH },
+	{ 0x834, 0x834, TRAP_BOTH },
+};
+
+static uint8_t expected[MSRS], found[MSRS];
+
+static void expect(const struct range *ranges, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		memset(&expected[ranges[i].first], (int)ranges[i].trap, ranges[i].last - ranges[i].first + 1);
+}
+
+static void record(void *context, uint32_t msr, enum msr_trap trap)
+{
+	assert_ptr_equal(context, found);
+	assert_in_range(msr, 0, MSRS - 1);
+	assert_int_equal(found[msr], TRAP_NEVER);
+	found[msr] = (uint8_t)trap;
+}
+
+static void check_traps(uint64_t host, bool open, const struct range *counters, size_t n)
+{
+	memset(expected, TRAP_NEVER, sizeof(expected));
+	memset(found, TRAP_NEVER, sizeof(found));
+	cpu.pmu.host = host;
+	cpu.pmu.guest = ALL & ~host;
+	expect(always, ARRAY_SIZE(always));
+	if (!open)
+		expect(closed, ARRAY_SIZE(closed));
+	expect(counters, n);
+	guest_msr_traps(&cpu.pmu, open, record, found);
+	for (uint32_t msr = 0; msr < MSRS; msr++) {
+		if (found[msr] != expected[msr])
+			fail_msg("MSR %x: trap %d, expected %d", msr, found[msr], expected[msr]);
+	}
+}
+
+static void traps_of_the_default_partition(void **state)
+{
+	static const struct range counters[] = {
+		{ 0xc7, 0xc8, TRAP_BOTH },
+		{ 0x18c, 0x18d, TRAP_BOTH },
+		{ 0x4c7, 0x4c8, TRAP_BOTH },
+	};
+
+	(void)state;
+	check_traps(HOST_DEFAULTS, false, counters, ARRAY_SIZE(counters));
+	check_traps(HOST_DEFAULTS, true, counters, ARRAY_SIZE(counters));
+}
+
+static void traps_with_a_fixed_counter_of_the_host(void **state)
+{
+	static const struct range counters[] = {
+		{ 0xc8, 0xc8, TRAP_BOTH },   { 0x18d, 0x18d, TRAP_BOTH }, { 0x4c8, 0x4c8, TRAP_BOTH },
+		{ 0x309, 0x309, TRAP_BOTH }, { 0x30c, 0x30c, TRAP_BOTH }, { 0x38d, 0x38d, TRAP_BOTH },
+	};
+
+	(void)state;
+	check_traps(GP(7) | FIXED(0) | FIXED(3), false, counters, ARRAY_SIZE(counters));
+	check_traps(GP(7) | FIXED(0) | FIXED(3), true, counters, ARRAY_SIZE(counters));
+}
+
+static void traps_with_nothing_of_the_host(void **state)
+{
+	(void)state;
+	check_traps(0, true, NULL, 0);
+	check_traps(0, false, NULL, 0);
+}
+
+/* What the instructions do. */
+
+static void set_guest(uint32_t msr, uint64_t value)
+{
+	/* The upper halves are not looked at. */
+	cpu.guest.rcx = UINT64_C(0xdead00000000) | msr;
+	cpu.guest.rax = UINT64_C(0xdead00000000) | (uint32_t)value;
+	cpu.guest.rdx = UINT64_C(0xdead00000000) | value >> 32;
+}
+
+static uint64_t rdmsr(uint32_t msr)
+{
+	set_guest(msr, 0);
+	assert_int_equal(guest_rdmsr(&cpu), ADVANCE);
+	assert_int_equal(cpu.guest.rax >> 32, 0);
+	assert_int_equal(cpu.guest.rdx >> 32, 0);
+	return cpu.guest.rdx << 32 | cpu.guest.rax;
+}
+
+static void wrmsr(uint32_t msr, uint64_t value)
+{
+	set_guest(msr, value);
+	assert_int_equal(guest_wrmsr(&cpu), ADVANCE);
+}
+
+static void rdmsr_faults(uint32_t msr)
+{
+	set_guest(msr, 0x1234);
+	assert_int_equal(guest_rdmsr(&cpu), INJECT_GP);
+	assert_int_equal(cpu.guest.rax, UINT64_C(0xdead00001234)); /* a fault changes no register */
+}
+
+static void wrmsr_faults(uint32_t msr, uint64_t value)
+{
+	uint64_t before = msr < MSRS ? msrs[msr] : 0;
+
+	set_guest(msr, value);
+	assert_int_equal(guest_wrmsr(&cpu), INJECT_GP);
+	assert_int_equal(msr < MSRS ? msrs[msr] : 0, before);
+}
+
+static void hidden_registers_fault(void **state)
+{
+	static const uint32_t hidden[] = {
+		0xc8,  0x18d, 0x4c8, 0x1c8,  0x329,  0x3f1,  0x480,  0x491,      0x570,
+		0x600, 0x680, 0x6df, 0x14ce, 0x1500, 0x1900, 0x2000, 0x40000000, 0xc0002000
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(hidden); i++) {
+		rdmsr_faults(hidden[i]);
+		wrmsr_faults(hidden[i], 0);
+	}
+}
+
+static void vmx_reads_locked_off(void **state)
+{
+	(void)state;
+	msrs[0x3a] = 0x20007; /* what else the firmware allowed stays */
+	assert_int_equal(rdmsr(0x3a), 0x20001);
+	msrs[0x3a] = 0;
+	assert_int_equal(rdmsr(0x3a), 1);
+	wrmsr_faults(0x3a, 5);
+}
+
+static void pebs_and_bts_read_unavailable(void **state)
+{
+	(void)state;
+	msrs[MISC_ENABLE] = 0x850089;
+	assert_int_equal(rdmsr(MISC_ENABLE), 0x851889);
+	wrmsr(MISC_ENABLE, 0x51889);
+	assert_int_equal(msrs[MISC_ENABLE], 0x50089); /* the hardware's two bits are kept */
+	wrmsr_faults(MISC_ENABLE, 0x50889);
+	wrmsr_faults(MISC_ENABLE, 0x51089);
+	wrmsr_faults(MISC_ENABLE, BIT(34) | 0x51889);
+	refused = BIT(5);
+	wrmsr_faults(MISC_ENABLE, 0x51889 | BIT(5));
+}
+
+static void debugctl_is_split(void **state)
+{
+	(void)state;
+	wrmsr(DEBUGCTL, BIT(0) | BIT(1) | BIT(11) | BIT(12) | BIT(14));
+	assert_int_equal(guest_debugctl, BIT(1) | BIT(14));
+	assert_int_equal(freeze, PMU_STATUS_LBR_FROZEN | PMU_STATUS_CTR_FROZEN);
+	assert_int_equal(msrs[DEBUGCTL], 0); /* it was tried in root mode, and must not act there */
+	cpu.pmu.guest_freeze = freeze;
+	assert_int_equal(rdmsr(DEBUGCTL), BIT(1) | BIT(11) | BIT(12) | BIT(14));
+	cpu.pmu.guest_freeze = PMU_STATUS_CTR_FROZEN;
+	assert_int_equal(rdmsr(DEBUGCTL), BIT(1) | BIT(12) | BIT(14));
+	wrmsr(DEBUGCTL, BIT(11));
+	assert_int_equal(freeze, PMU_STATUS_LBR_FROZEN);
+	wrmsr_faults(DEBUGCTL, BIT(6)); /* branch trace messages */
+	wrmsr_faults(DEBUGCTL, BIT(16));
+	refused = BIT(15);
+	wrmsr_faults(DEBUGCTL, BIT(15));
+}
+
+static void xss_has_no_pt_and_no_lbr(void **state)
+{
+	(void)state;
+	wrmsr(0xda0, BIT(11) | BIT(12));
+	assert_int_equal(msrs[0xda0], BIT(11) | BIT(12));
+	wrmsr_faults(0xda0, BIT(8));
+	wrmsr_faults(0xda0, BIT(15));
+	refused = BIT(63);
+	wrmsr_faults(0xda0, BIT(63));
+}
+
+static void capabilities_are_two(void **state)
+{
+	(void)state;
+	cpu.pmu.caps.capabilities = UINT64_C(0x1ffff);
+	assert_int_equal(rdmsr(0x345), 0x3000);
+	cpu.pmu.caps.capabilities = 0x2000;
+	assert_int_equal(rdmsr(0x345), 0x2000);
+	wrmsr_faults(0x345, 0x2000);
+}
+
+static void apic_base(void **state)
+{
+	(void)state;
+	wrmsr(0x1b, 0xfee00900);
+	assert_int_equal(remaps, 0);
+	assert_false(cpu.x2apic);
+	wrmsr(0x1b, 0xfee00d00);
+	assert_true(cpu.x2apic);
+	assert_int_equal(mode_changes, 2);
+	assert_int_equal(apic_pte, 0); /* it has not moved */
+	wrmsr(0x1b, 0xfe000900);
+	assert_int_equal(apic_pte, 0xfe000000);
+	assert_int_equal(cpu.apic_page, 0xfe000000);
+	assert_int_equal(remaps, 1);
+	assert_false(cpu.x2apic);
+}
+
+static void apic_is_kept_off_the_region(void **state)
+{
+	(void)state;
+	wrmsr_faults(0x1b, REGION | 0x900);
+	wrmsr_faults(0x1b, (REGION + REGION_SIZE - PAGE_SIZE) | 0x900);
+	refused = BIT(9);
+	wrmsr_faults(0x1b, 0xfe000b00);
+	assert_int_equal(cpu.apic_page, 0xfee00000);
+	assert_int_equal(remaps + mode_changes, 0);
+	wrmsr(0x1b, (REGION + REGION_SIZE) | 0x900);
+	wrmsr(0x1b, (REGION - PAGE_SIZE) | 0x900);
+	assert_int_equal(remaps, 2);
+}
+
+static void memory_types_follow_the_mtrrs(void **state)
+{
+	(void)state;
+	wrmsr(0x2ff, 6);
+	wrmsr(0x20f, 0xff0000800);
+	wrmsr(0x26f, UINT64_C(0x0606060606060606));
+	assert_int_equal(remaps, 0);
+	wrmsr(0x2ff, 0xc06);
+	assert_int_equal(remaps, 1);
+	assert_int_equal(msrs[0x20f], 0xff0000800);
+	refused = BIT(1);
+	wrmsr_faults(0x2ff, 0xc02);
+	assert_int_equal(remaps, 1);
+	rdmsr_faults(0x2ff); /* reading one never exits */
+}
+
+static void fixed_control_is_merged(void **state)
+{
+	(void)state;
+	cpu.pmu.host = FIXED(1);
+	cpu.pmu.guest = ALL & ~cpu.pmu.host;
+	msrs[0x38d] = 0xb3b8;
+	assert_int_equal(rdmsr(0x38d), 0xb308);
+	wrmsr(0x38d, 0x1001);
+	assert_int_equal(msrs[0x38d], 0x10b1);
+	wrmsr_faults(0x38d, 0x0010);
+	wrmsr_faults(0x38d, 0x10000);
+	refused = BIT(2);
+	wrmsr_faults(0x38d, 4);
+}
+
+static void global_registers_have_their_numbers(void **state)
+{
+	static const enum pmu_global regs[] = { PMU_STATUS, PMU_CTRL, PMU_STATUS_CLEAR, PMU_STATUS_SET, PMU_INUSE };
+
+	(void)state;
+	for (uint32_t i = 0; i < ARRAY_SIZE(regs); i++) {
+		wrmsr(0x38e + i, UINT64_C(0x100000000) + i);
+		assert_int_equal(pmu_reg, regs[i]);
+		pmu_reg = 99;
+		assert_int_equal(rdmsr(0x38e + i), UINT64_C(0x100000000) + i);
+		assert_int_equal(pmu_reg, regs[i]);
+	}
+	pmu_answer = false;
+	rdmsr_faults(0x391);
+	wrmsr_faults(0x38f, 0);
+}
+
+static void lvtpc_is_an_msr_in_x2apic_mode_alone(void **state)
+{
+	(void)state;
+	rdmsr_faults(0x834);
+	wrmsr_faults(0x834, 0x400);
+	cpu.x2apic = true;
+	wrmsr(0x834, 0x400);
+	assert_int_equal(rdmsr(0x834), 0x400);
+	pmu_answer = false;
+	rdmsr_faults(0x834);
+	wrmsr_faults(0x834, BIT(32));
+}
+
+static void rdpmc(uint32_t ecx, enum verdict verdict)
+{
+	set_guest(ecx, 0x1234);
+	assert_int_equal(guest_rdpmc(&cpu), verdict);
+	assert_int_equal(cpu.guest.rax, verdict == ADVANCE ? ecx : UINT64_C(0xdead00001234));
+	if (verdict == ADVANCE)
+		assert_int_equal(cpu.guest.rdx, 0xabcd);
+}
+
+static void rdpmc_knows_the_partition(void **state)
+{
+	(void)state;
+	cpu.pmu.host = HOST_DEFAULTS | FIXED(3);
+	cpu.pmu.guest = ALL & ~cpu.pmu.host;
+	for (uint32_t n = 0; n < 6; n++)
+		rdpmc(n, ADVANCE);
+	for (uint32_t m = 0; m < 3; m++)
+		rdpmc(0x40000000 + m, ADVANCE);
+	rdpmc(6, INJECT_GP);
+	rdpmc(7, INJECT_GP);
+	rdpmc(8, INJECT_GP);
+	rdpmc(32, INJECT_GP);
+	rdpmc(0x40000003, INJECT_GP);
+	rdpmc(0x40000020, INJECT_GP);
+	rdpmc(0x20000000, INJECT_GP); /* performance metrics */
+	rdpmc(0x80000000, INJECT_GP);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(traps_of_the_default_partition, setup),
+		cmocka_unit_test_setup(traps_with_a_fixed_counter_of_the_host, setup),
+		cmocka_unit_test_setup(traps_with_nothing_of_the_host, setup),
+		cmocka_unit_test_setup(hidden_registers_fault, setup),
+		cmocka_unit_test_setup(vmx_reads_locked_off, setup),
+		cmocka_unit_test_setup(pebs_and_bts_read_unavailable, setup),
+		cmocka_unit_test_setup(debugctl_is_split, setup),
+		cmocka_unit_test_setup(xss_has_no_pt_and_no_lbr, setup),
+		cmocka_unit_test_setup(capabilities_are_two, setup),
+		cmocka_unit_test_setup(apic_base, setup),
+		cmocka_unit_test_setup(apic_is_kept_off_the_region, setup),
+		cmocka_unit_test_setup(memory_types_follow_the_mtrrs, setup),
+		cmocka_unit_test_setup(fixed_control_is_merged, setup),
+		cmocka_unit_test_setup(global_registers_have_their_numbers, setup),
+		cmocka_unit_test_setup(lvtpc_is_an_msr_in_x2apic_mode_alone, setup),
+		cmocka_unit_test_setup(rdpmc_knows_the_partition, setup),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
