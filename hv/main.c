@@ -15,8 +15,10 @@ static int start(struct cpu *cpu, struct handoff *handoff)
 		return -1;
 	}
 	cpu->ops = platform_ops();
-	if (cpu->ops->cpu_init(cpu, handoff))
+	if (cpu->ops->cpu_init(cpu, handoff)) {
+		pmu_release(cpu);
 		return -1;
+	}
 	cpu->stats.started = reg_rdtsc();
 	cpu->stats.root_tsc = -cpu->stats.started;
 	dump_start(cpu);

@@ -201,3 +201,9 @@ bool pmu_init(struct cpu *cpu, const struct pmu_ops *ops, const struct hv_config
 	pmu_host_enable(cpu, true);
 	return true;
 }
+
+void pmu_release(struct cpu *cpu)
+{
+	pmu_host_enable(cpu, false);
+	cpu->pmu.ops->enable(cpu->pmu.gate.guest_ctrl);
+}

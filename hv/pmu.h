@@ -125,6 +125,9 @@ struct cpu;
  */
 bool pmu_init(struct cpu *cpu, const struct pmu_ops *ops, const struct hv_config *config);
 
+/* Gives it back as it was, for a start that goes no further. */
+void pmu_release(struct cpu *cpu);
+
 /* Start or stop the host's events: stopped, the PMU is in direct mode. The guest can't tell. */
 void pmu_host_enable(struct cpu *cpu, bool enable);
 
