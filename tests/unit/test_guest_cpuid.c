@@ -1,0 +1,201 @@
+/* What CPUID tells the guest: of every leaf just the bits that pmuvisor keeps or sets differ from the hardware's. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "arch/x86/guest.h"
+#include "arch/x86/reg.h"
+
+struct leaf {
+	uint32_t eax, ebx, ecx, edx;
+};
+
+static struct cpu cpu;
+static struct boot_info boot;
+static uint64_t guest_cr4;
+static struct leaf hardware; /* its answer to `asked`, whatever that is */
+static uint32_t asked, asked_subleaf;
+
+void reg_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
+{
+	asked = leaf;
+	asked_subleaf = subleaf;
+	memcpy(regs, &hardware, sizeof(hardware));
+}
+
+static uint64_t read_guest(struct cpu *owner, enum guest_register reg)
+{
+	(void)owner;
+	assert_int_equal(reg, GUEST_CR4);
+	return guest_cr4;
+}
+
+static const struct hv_ops ops = { .read = read_guest };
+
+static int setup(void **state)
+{
+	(void)state;
+	memset(&cpu, 0, sizeof(cpu));
+	memset(&boot, 0, sizeof(boot));
+	cpu.ops = &ops;
+	cpu.boot = &boot;
+	cpu.pmu.caps.version = 5;
+	cpu.pmu.guest = BITS(5, 0) | BITS(35, 32);
+	boot.config.hypervisor_bit = true;
+	guest_cr4 = 0;
+	return 0;
+}
+
+static struct leaf cpuid(uint32_t leaf, uint32_t subleaf)
+{
+	cpu.guest.rax = UINT64_C(0xdead00000000) | leaf;
+	cpu.guest.rcx = UINT64_C(0xdead00000000) | subleaf;
+	assert_int_equal(guest_cpuid(&cpu), ADVANCE);
+	assert_int_equal(asked, leaf);
+	assert_int_equal(asked_subleaf, subleaf);
+	assert_int_equal((cpu.guest.rax | cpu.guest.rbx | cpu.guest.rcx | cpu.guest.rdx) >> 32, 0);
+	return (struct leaf){ (uint32_t)cpu.guest.rax, (uint32_t)cpu.guest.rbx, (uint32_t)cpu.guest.rcx,
+			      (uint32_t)cpu.guest.rdx };
+}
+
+static void check(uint32_t leaf, uint32_t subleaf, struct leaf expected)
+{
+	struct leaf found = cpuid(leaf, subleaf);
+
+	assert_int_equal(found.eax, expected.eax);
+	assert_int_equal(found.ebx, expected.ebx);
+	assert_int_equal(found.ecx, expected.ecx);
+	assert_int_equal(found.edx, expected.edx);
+}
+
+#define ONES      0xffffffffu
+#define ALL_ONES  ((struct leaf){ ONES, ONES, ONES, ONES })
+#define ALL_ZEROS ((struct leaf){ 0, 0, 0, 0 })
+
+static void features(void **state)
+{
+	uint32_t gone = 1u << 2 | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 27; /* DTES64, DS-CPL, VMX, SMX, OSXSAVE */
+
+	(void)state;
+	hardware = ALL_ONES;
+	check(1, 0, (struct leaf){ ONES, ONES, ~gone, ~(1u << 21) });
+	guest_cr4 = BIT(18);
+	check(1, 0, (struct leaf){ ONES, ONES, ~gone | 1u << 27, ~(1u << 21) });
+	hardware = ALL_ZEROS;
+	check(1, 0, (struct leaf){ 0, 0, 1u << 27 | 1u << 31, 0 });
+	guest_cr4 = ~BIT(18);
+	check(1, 0, (struct leaf){ 0, 0, 1u << 31, 0 });
+	boot.config.hypervisor_bit = false;
+	check(1, 0, ALL_ZEROS);
+}
+
+static void extended_features(void **state)
+{
+	(void)state;
+	hardware = ALL_ONES;
+	check(7, 0, (struct leaf){ ONES, ~(1u << 25), ~(1u << 4), ~(1u << 19) });
+	guest_cr4 = BIT(22);
+	check(7, 0, (struct leaf){ ONES, ~(1u << 25), ONES, ~(1u << 19) });
+	check(7, 1, (struct leaf){ ~(1u << 8), ONES, ONES, ONES });
+	check(7, 2, ALL_ONES);
+	hardware = ALL_ZEROS;
+	check(7, 1, ALL_ZEROS);
+}
+
+static void pmu_share(void **state)
+{
+	(void)state;
+	hardware = (struct leaf){ 0x08300805, 0, 0xf, 0x8604 }; /* Ice Lake */
+	check(0xa, 0, (struct leaf){ 0x08300605, 0, 0xf, 0x8604 });
+	cpu.pmu.guest = BITS(6, 0) | BITS(33, 32) | BIT(35);
+	check(0xa, 0, (struct leaf){ 0x08300705, 0, 0xb, 0x8602 });
+	cpu.pmu.guest = BIT(33);
+	check(0xa, 0, (struct leaf){ 0x08300005, 0, 0x2, 0x8600 });
+}
+
+static void pmu_versions(void **state)
+{
+	(void)state;
+	cpu.pmu.caps.version = 4; /* ECX means nothing yet */
+	cpu.pmu.guest = BITS(3, 0) | BITS(34, 32);
+	hardware = (struct leaf){ 0x07300804, 0, 0, 0x603 };
+	check(0xa, 0, (struct leaf){ 0x07300404, 0, 0, 0x603 });
+	cpu.pmu.caps.version = 6; /* its alias registers are hidden */
+	hardware = (struct leaf){ 0x07300806, 0, 0x7, 0x603 };
+	check(0xa, 0, (struct leaf){ 0x07300405, 0, 0x7, 0x603 });
+}
+
+static void hidden_state_components(void **state)
+{
+	(void)state;
+	hardware = ALL_ONES;
+	check(0xd, 0, ALL_ONES);
+	check(0xd, 1, (struct leaf){ ONES, ONES, ~(1u << 8 | 1u << 15), ONES });
+	check(0xd, 2, ALL_ONES);
+	check(0xd, 8, ALL_ZEROS);
+	check(0xd, 15, ALL_ZEROS);
+}
+
+static void hidden_leaves(void **state)
+{
+	(void)state;
+	hardware = ALL_ONES;
+	for (uint32_t subleaf = 0; subleaf < 4; subleaf++) {
+		check(0x14, subleaf, ALL_ZEROS);
+		check(0x1c, subleaf, ALL_ZEROS);
+		check(0x23, subleaf, ALL_ZEROS);
+	}
+}
+
+static void hypervisor_leaves(void **state)
+{
+	struct leaf found;
+
+	(void)state;
+	hardware = ALL_ONES;
+	found = cpuid(0x40000000, 0);
+	assert_int_equal(found.eax, 0x40000000);
+	assert_memory_equal(&found.ebx, "pmuvisor\0\0\0\0", 12);
+	check(0x40000001, 0, ALL_ZEROS);
+	check(0x400000ff, 0, ALL_ZEROS);
+	check(0x3fffffff, 0, ALL_ONES);
+	check(0x40000100, 0, ALL_ONES);
+	boot.config.hypervisor_bit = false;
+	check(0x40000000, 0, ALL_ONES); /* as bare hardware answers */
+}
+
+static void other_leaves_are_the_hardware_s(void **state)
+{
+	static const uint32_t touched[] = { 1, 7, 0xa, 0xd, 0x14, 0x1c, 0x23 };
+
+	(void)state;
+	hardware = (struct leaf){ 0x12345678, 0x9abcdef0, 0x87654321, 0xffffffff };
+	for (uint32_t leaf = 0, next = 0; leaf < 0x100; leaf++) {
+		if (next < ARRAY_SIZE(touched) && leaf == touched[next])
+			next++;
+		else
+			check(leaf, 3, hardware);
+	}
+	for (uint32_t leaf = 0x80000000; leaf < 0x80000030; leaf++)
+		check(leaf, 0, hardware);
+	check(ONES, 0, hardware);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(features, setup),
+		cmocka_unit_test_setup(extended_features, setup),
+		cmocka_unit_test_setup(pmu_share, setup),
+		cmocka_unit_test_setup(pmu_versions, setup),
+		cmocka_unit_test_setup(hidden_state_components, setup),
+		cmocka_unit_test_setup(hidden_leaves, setup),
+		cmocka_unit_test_setup(hypervisor_leaves, setup),
+		cmocka_unit_test_setup(other_leaves_are_the_hardware_s, setup),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
