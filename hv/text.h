@@ -4,15 +4,15 @@
 
 #include <stdint.h>
 
-#define TEXT_LINE_MAX 160
+#define TEXT_LINE_MAX 192 /* the longest line of dump.c, with every number at its largest */
 
 struct text {
 	char *at, *end;
 };
 
 void text_string(struct text *text, const char *string);
-void text_number(struct text *text, uint64_t number);		 /* decimal */
-void text_hex(struct text *text, uint64_t number);		 /* with 0x */
+void text_number(struct text *text, uint64_t number);                 /* decimal */
+void text_hex(struct text *text, uint64_t number);                    /* with 0x */
 void text_name(struct text *text, const char *name, uint64_t number); /* " name number" */
 /* `part` of `whole` in percent with two decimals; 0.00% of nothing. */
 void text_percent(struct text *text, uint64_t part, uint64_t whole);
