@@ -11,7 +11,7 @@ here=$(realpath "$(dirname "$0")")
 tree=$directory/bochs-3.0
 ours=$tree/instrument/machine
 jobs=$(nproc)
-flags="-O2 -g1"
+flags=-O2
 
 # No debugger, no sound, no network: what no test needs is not built. The CPU is what Debian's own package has.
 configure() {
