@@ -27,13 +27,18 @@ void serial_init(void)
 	out8(UART_MCR, MCR_DTR_RTS);
 }
 
-void serial_put(char c)
+static void put(char c)
 {
-	if (c == '\n')
-		serial_put('\r');
 	while (!(in8(UART_LSR) & LSR_THRE))
 		;
 	out8(UART_DATA, (uint8_t)c);
+}
+
+void serial_put(char c)
+{
+	if (c == '\n')
+		put('\r');
+	put(c);
 }
 
 void serial_drain(void)
