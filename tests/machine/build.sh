@@ -49,6 +49,10 @@ run() {
 	}
 }
 
+# Two builds at once would tread on each other's files; the second finds nothing left to do.
+exec 9>"$directory/lock"
+flock 9
+
 whole=$(cat "$tarball" "$here/bochs.patch" "$here/instrument.mk.in" "$here/build.sh" "$here/instrument.h" \
 	"$here/glue.h" "$here/stats.h" "$here/pmu_model.h" | sha256sum)
 if [ "$(cat "$directory/whole.stamp" 2>/dev/null)" != "$whole" ]; then
