@@ -2,7 +2,7 @@
 LINUX		:= $(BUILD)/linux
 LINUX_CFLAGS	:= -std=gnu11 -O2 -g $(WARN) -MMD -MP -ffreestanding -fno-stack-protector -fcf-protection=none -fno-pie \
 		   -fno-asynchronous-unwind-tables -I.
-LINUX_LDFLAGS	:= -nostdlib -static -no-pie -Wl,--build-id=none
+LINUX_LDFLAGS	:= -nostdlib -static -Wl,--build-id=none
 LINUX_PROGRAMS	:= $(addprefix $(LINUX)/,count pmi machine)
 
 $(LINUX)/vmlinuz: tests/linux/packages.sh
