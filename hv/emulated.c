@@ -41,9 +41,11 @@ static void overflowed(struct cpu *cpu, uint64_t counters)
 		pmu->guest_status |= counters;
 	if (pmu->ops->interrupting(counters)) {
 		if (!pmu_is_open(pmu))
-			lvtpc_refresh(pmu); /* the guest may have unmasked it since the last exit */
+			lvtpc_refresh(cpu); /* the guest may have unmasked it since the last exit */
 		pmu->stats.guest_pmis_emulated++;
 		guest_pmi(cpu);
+		if (!pmu_is_open(pmu))
+			lvtpc_settle(cpu);
 	}
 }
 

@@ -69,18 +69,6 @@ void host_events_program(struct pmu *pmu)
 	}
 }
 
-void host_events_clear(struct pmu *pmu)
-{
-	pmu->ops->enable(0); /* what counted between reading a counter and switching it off would be lost */
-	for (unsigned i = 0; i < pmu->nr_events; i++) {
-		struct pmu_host_event *event = &pmu->events[i];
-
-		event->total += advanced(pmu, event, pmu->ops->read(event->counter));
-		pmu->ops->program(event->counter, NULL);
-		start_at(pmu, event, 0);
-	}
-}
-
 /* Goes on from `value`, which lies past the wrap, towards the next multiple of the period. */
 static void reload(struct pmu *pmu, struct pmu_host_event *event, uint64_t value)
 {
@@ -107,24 +95,65 @@ void host_events_overflowed(struct pmu *pmu, uint64_t counters)
 			reload(pmu, event, pmu->ops->read(event->counter));
 	}
 	pmu->ops->clear_status(counters);
-	if (counters & pmu->host_in_host)
-		pmu->ops->enable(pmu->gate.host_ctrl);
 }
 
-void host_events_pause(struct cpu *cpu)
+#define HELD_BACK BIT(40)
+
+void host_events_hold(struct pmu *pmu, bool hold)
+{
+	if (pmu->held == hold)
+		return;
+	pmu->held = hold;
+	for (unsigned i = 0; i < pmu->nr_events; i++) {
+		struct pmu_host_event *event = &pmu->events[i];
+		uint64_t by = hold ? -HELD_BACK : HELD_BACK;
+
+		if (!event->config->period)
+			continue;
+		pmu->ops->write(event->counter, (pmu->ops->read(event->counter) + by) & width_mask(pmu));
+		event->start = (event->start + by) & width_mask(pmu);
+	}
+}
+
+/*
+ * Stops root counting, so that nothing is lost between reading a counter and writing it, and takes what has overflowed:
+ * the NMI that announced it must not reach the guest.
+ */
+static void drain(struct cpu *cpu)
 {
 	struct pmu *pmu = &cpu->pmu;
 	uint64_t overflowed;
 
 	if (pmu->host_in_host)
 		pmu->ops->enable(0);
+	host_events_hold(pmu, false);
 	overflowed = pmu->ops->status() & pmu->host;
-	if (overflowed) {
-		host_events_overflowed(pmu, overflowed);
-		pmu->ops->enable(0);
-		pmu->stats.host_pmis += (uint64_t)__builtin_popcountll(overflowed & pmu->host_sampling);
-		cpu->nmi.in_root = false; /* it announced these, and must not reach the guest */
+	if (!overflowed)
+		return;
+	host_events_overflowed(pmu, overflowed);
+	pmu->stats.host_pmis += (uint64_t)__builtin_popcountll(overflowed & pmu->host_sampling);
+	cpu->nmi.in_root = false;
+}
+
+void host_events_clear(struct cpu *cpu)
+{
+	struct pmu *pmu = &cpu->pmu;
+
+	drain(cpu);
+	for (unsigned i = 0; i < pmu->nr_events; i++) {
+		struct pmu_host_event *event = &pmu->events[i];
+
+		event->total += advanced(pmu, event, pmu->ops->read(event->counter));
+		pmu->ops->program(event->counter, NULL);
+		start_at(pmu, event, 0);
 	}
+}
+
+void host_events_pause(struct cpu *cpu)
+{
+	struct pmu *pmu = &cpu->pmu;
+
+	drain(cpu);
 	for (unsigned i = 0; i < pmu->nr_events; i++) {
 		struct pmu_host_event *event = &pmu->events[i];
 

@@ -26,18 +26,35 @@ static void lvtpc_write(uint32_t value)
 }
 
 /*
- * Learns what the guest may have written without an exit. `nmi`: an NMI has just come. The APIC masks the entry when it
- * accepts a PMI (SDM Vol. 3A, "Local Vector Table"), so a mask found then is the hardware's, not the guest's: unless the
- * guest's own entry is in place for one step. Returns whether the NMI can be a PMI.
+ * The guest's own entry is in place and may change without an exit: in xAPIC mode the guest can write it, and a fixed
+ * interrupt goes to it directly, which masks it.
  */
-static bool sync(struct pmu *pmu, bool nmi)
+static bool is_untrapped(const struct pmu *pmu)
+{
+	return (!pmu->borrowed || pmu->gate.step) && !(apic_is_x2apic() && is_nmi(pmu->guest_lvtpc));
+}
+
+/*
+ * An NMI has come. Was it a PMI? The APIC masks the entry when it accepts one (SDM Vol. 3A, "Local Vector Table"). Where
+ * the guest may have masked it itself, there must be a counter that has overflowed too: `caused`. Learns what the guest
+ * has written without an exit.
+ */
+static bool sync(struct pmu *pmu, bool caused)
 {
 	uint32_t now = lvtpc_read();
-	bool accepted = nmi && !pmu->gate.step && is_nmi(now) && (now & LVT_MASKED);
+	bool masked = is_nmi(now) && (now & LVT_MASKED);
 
-	if (!pmu->borrowed && !apic_is_x2apic())
-		pmu->guest_lvtpc = accepted ? now & ~LVT_MASKED : now;
-	return accepted;
+	if (!is_untrapped(pmu))
+		return masked && (pmu->borrowed || !(pmu->guest_lvtpc & LVT_MASKED));
+	pmu->guest_lvtpc = masked && caused ? now & ~LVT_MASKED : now;
+	return masked && caused;
+}
+
+/* The same when no NMI has come. */
+static void learn(struct pmu *pmu)
+{
+	if (is_untrapped(pmu))
+		pmu->guest_lvtpc = lvtpc_read();
 }
 
 /* In x2APIC mode the MSR traps while the global registers are closed, which they are while anything is borrowed. */
@@ -58,20 +75,24 @@ static void settle(struct pmu *pmu)
 	borrow(pmu, needed && !usable);
 }
 
+/* Not if a window is about to open: there the entry is the guest's alone. */
+void lvtpc_settle(struct cpu *cpu)
+{
+	if (!cpu->nmi.window || cpu->ops->nmi_blocked(cpu))
+		settle(&cpu->pmu);
+}
+
 void lvtpc_open(struct pmu *pmu)
 {
+	if (is_untrapped(pmu))
+		pmu->guest_lvtpc = lvtpc_read();
+	pmu->gate.step = false;
 	borrow(pmu, false);
 }
 
 void lvtpc_close(struct pmu *pmu)
 {
 	pmu->guest_lvtpc = lvtpc_read();
-	settle(pmu);
-}
-
-void lvtpc_refresh(struct pmu *pmu)
-{
-	sync(pmu, false);
 	settle(pmu);
 }
 
@@ -132,14 +153,38 @@ void guest_pmi(struct cpu *cpu)
 	}
 }
 
+/*
+ * From here to the next entry no host counter that samples root mode can overflow: what the hardware's entry and the
+ * status say then holds still. The next exit starts them again.
+ */
+static void quiesce(struct pmu *pmu)
+{
+	if (pmu->host_in_host & pmu->host_sampling)
+		pmu->ops->enable(0);
+}
+
+/* The instruction that accesses the APIC's page is done, or will come again. */
+static void step_end(struct pmu *pmu)
+{
+	if (!pmu->gate.step)
+		return;
+	pmu->gate.step = false;
+	pmu->gate.dirty = true;
+	host_events_hold(pmu, false);
+}
+
 static void shared_nmi(struct cpu *cpu)
 {
 	struct pmu *pmu = &cpu->pmu;
-	uint64_t status = pmu->ops->status();
-	uint64_t host = status & pmu->host;
-	uint64_t guest = pmu_take_status(pmu, status);
-	bool pmi = sync(pmu, true);
+	uint64_t status, host, guest;
+	bool pmi;
 
+	quiesce(pmu);
+	status = pmu->ops->status();
+	host = status & pmu->host;
+	guest = pmu_take_status(pmu, status);
+	pmi = sync(pmu, host & pmu->host_sampling || guest & pmu->guest);
+	step_end(pmu);
 	pmu->guest_status |= guest;
 	if (host)
 		host_events_overflowed(pmu, host);
@@ -150,8 +195,27 @@ static void shared_nmi(struct cpu *cpu)
 		pmu->stats.guest_pmis++;
 		guest_pmi(cpu);
 	}
-	if (!cpu->nmi.pending)
-		settle(pmu);
+	lvtpc_settle(cpu);
+}
+
+/* A host PMI that struck in root mode since the exit was decided: its mask must not be taken for the guest's. */
+void pmi_take_in_flight(struct cpu *cpu)
+{
+	quiesce(&cpu->pmu);
+	if (!cpu->nmi.in_root)
+		return;
+	cpu->nmi.in_root = false;
+	cpu->pmu.stats.root_nmis++;
+	shared_nmi(cpu);
+}
+
+void lvtpc_refresh(struct cpu *cpu)
+{
+	struct pmu *pmu = &cpu->pmu;
+
+	pmi_take_in_flight(cpu);
+	learn(pmu);
+	settle(pmu);
 }
 
 /* While open, the host counts nothing: any NMI is the guest's. */
@@ -165,16 +229,13 @@ void pmu_nmi(struct cpu *cpu)
 
 void pmu_nmi_blocked(struct cpu *cpu)
 {
-	struct pmu *pmu = &cpu->pmu;
-
-	if (!pmu_is_open(pmu))
-		lvtpc_refresh(pmu);
-	pmu->gate.nmi_window = true;
-	pmu_update_gate(pmu);
+	cpu->pmu.gate.nmi_window = true;
+	pmu_update_gate(&cpu->pmu);
 }
 
 bool pmu_read_lvtpc(struct cpu *cpu, uint64_t *value)
 {
+	learn(&cpu->pmu);
 	*value = cpu->pmu.guest_lvtpc;
 	return true;
 }
@@ -183,54 +244,78 @@ bool pmu_write_lvtpc(struct cpu *cpu, uint64_t value)
 {
 	if (value & ~(uint64_t)(LVT_VECTOR | LVT_MODE | LVT_PENDING | LVT_MASKED))
 		return false;
+	pmi_take_in_flight(cpu);
 	cpu->pmu.guest_lvtpc = (uint32_t)value & ~LVT_PENDING;
 	settle(&cpu->pmu);
 	return true;
 }
 
-/* A disabled APIC forgets its LVT: SDM Vol. 3A, "Local APIC State After It Has Been Software Disabled" and after reset. */
+/*
+ * From here on the entry is trapped, or no longer: what the guest last wrote is still in the hardware. (A disabled APIC
+ * forgets its LVT: SDM Vol. 3A, "Local APIC State After It Has Been Software Disabled" and after reset.)
+ */
 void pmu_apic_mode_changed(struct cpu *cpu)
 {
-	if (!pmu_is_open(&cpu->pmu))
-		settle(&cpu->pmu);
-}
+	struct pmu *pmu = &cpu->pmu;
 
-static void host_overflows_without_nmi(struct pmu *pmu)
-{
-	uint64_t host = pmu->ops->status() & pmu->host;
-
-	if (host)
-		host_events_overflowed(pmu, host);
-	pmu->stats.host_late += (uint64_t)__builtin_popcountll(host & pmu->host_sampling);
+	if (pmu_is_open(pmu))
+		return;
+	quiesce(pmu);
+	if (!pmu->borrowed)
+		pmu->guest_lvtpc = lvtpc_read() & ~(cpu->nmi.in_root ? LVT_MASKED : 0);
+	pmi_take_in_flight(cpu);
+	settle(pmu);
 }
 
 void pmu_poll(struct cpu *cpu)
 {
-	if (pmu_is_open(&cpu->pmu) || cpu->nmi.in_root)
+	struct pmu *pmu = &cpu->pmu;
+	uint64_t host;
+
+	if (pmu_is_open(pmu))
 		return;
-	host_overflows_without_nmi(&cpu->pmu);
-	lvtpc_refresh(&cpu->pmu);
+	pmi_take_in_flight(cpu);
+	host = pmu->ops->status() & pmu->host;
+	if (host)
+		host_events_overflowed(pmu, host);
+	pmu->stats.host_late += (uint64_t)__builtin_popcountll(host & pmu->host_sampling);
+	lvtpc_refresh(cpu);
 }
 
+/*
+ * For one instruction the guest's own entry is in place. It would take the host's PMIs to the guest, or nowhere: the
+ * host's counters are held back meanwhile.
+ */
 void pmu_apic_access(struct cpu *cpu)
 {
 	struct pmu *pmu = &cpu->pmu;
 
+	quiesce(pmu);
+	if (cpu->nmi.in_root)
+		return; /* comes first; the guest's access exits again */
+	host_events_hold(pmu, true);
 	lvtpc_write(pmu->guest_lvtpc);
 	pmu->gate.apic_trapped = false;
 	pmu->gate.step = true;
 	pmu->gate.dirty = true;
 }
 
+/* If the instruction itself overflowed a counter, the hardware did all but the freeze. */
 void pmu_apic_accessed(struct cpu *cpu)
 {
 	struct pmu *pmu = &cpu->pmu;
+	uint64_t guest;
 
-	pmu->gate.step = false;
-	pmu->gate.dirty = true;
+	if (!pmu->gate.step)
+		return; /* an NMI came first */
+	quiesce(pmu);
+	step_end(pmu);
 	if (!pmu->borrowed)
 		return; /* a window has opened meanwhile */
 	pmu->guest_lvtpc = lvtpc_read();
+	guest = pmu_take_status(pmu, pmu->ops->status());
+	pmu->guest_status |= guest;
+	if (pmu->ops->interrupting(guest & pmu->guest))
+		freeze(pmu);
 	settle(pmu);
-	host_overflows_without_nmi(pmu);
 }

@@ -120,7 +120,7 @@ void pmu_write_freeze(struct cpu *cpu, uint64_t freeze)
 {
 	cpu->pmu.guest_freeze = freeze;
 	if (!pmu_is_open(&cpu->pmu))
-		lvtpc_refresh(&cpu->pmu);
+		lvtpc_refresh(cpu);
 	pmu_update_gate(&cpu->pmu);
 }
 
@@ -141,6 +141,7 @@ static void window_begin(struct cpu *cpu)
 {
 	struct pmu *pmu = &cpu->pmu;
 
+	pmi_take_in_flight(cpu);
 	host_events_pause(cpu);
 	pmu_open(pmu);
 	pmu->window = true;
@@ -169,10 +170,12 @@ void pmu_host_enable(struct cpu *cpu, bool enable)
 	bool share = enable && (pmu->host_in_guest || pmu->host_sampling);
 
 	pmu_window_end(cpu);
+	if (pmu->shared)
+		pmi_take_in_flight(cpu);
 	if (enable)
 		host_events_program(pmu);
 	else
-		host_events_clear(pmu);
+		host_events_clear(cpu);
 	if (share && !pmu->shared) {
 		pmu->shared = true;
 		pmu_close(pmu);

@@ -109,7 +109,8 @@ struct pmu {
 	bool borrowed;	       /* and whether the hardware's holds the host's instead */
 	/* The host's: */
 	uint64_t host_in_guest, host_in_host; /* counters live in guest mode, in root mode */
-	uint64_t host_sampling;		      /* counters with a period */
+	uint64_t host_sampling;		      /* counters with a period, */
+	bool held;			      /* for now kept far from overflowing */
 	uint64_t window_since;		      /* TSC */
 	unsigned nr_events;
 	struct pmu_host_event events[CONFIG_MAX_EVENTS];

@@ -25,18 +25,23 @@ uint64_t pmu_take_status(struct pmu *pmu, uint64_t status);
 void lvtpc_open(struct pmu *pmu);
 void lvtpc_close(struct pmu *pmu);
 /* While closed: learns what the guest has written, and makes the hardware's entry what both together need. */
-void lvtpc_refresh(struct pmu *pmu);
+void lvtpc_refresh(struct cpu *cpu);
+void lvtpc_settle(struct cpu *cpu);
+/* While closed, before anything that moves the LVTPC: decides a PMI that struck in root mode. */
+void pmi_take_in_flight(struct cpu *cpu);
 /* A guest counter with its PMI enabled has overflowed; the status bit is set already. */
 void guest_pmi(struct cpu *cpu);
 
 /* host_event.c */
 void host_events_init(struct pmu *pmu, const struct hv_config *config);
 void host_events_program(struct pmu *pmu);
-void host_events_clear(struct pmu *pmu);
+void host_events_clear(struct cpu *cpu);
 /* Around a window: the counters read 0 in between, and their counts are kept. */
 void host_events_pause(struct cpu *cpu);
 void host_events_resume(struct pmu *pmu);
-/* Overflows of `counters`: acknowledged, counted, reloaded. */
+/* Keeps the counters that sample far from overflowing, and back. Those that sample root mode are stopped. */
+void host_events_hold(struct pmu *pmu, bool hold);
+/* Overflows of `counters`: acknowledged, counted, reloaded. If they count in root mode, they do so again from the next exit. */
 void host_events_overflowed(struct pmu *pmu, uint64_t counters);
 
 #endif
