@@ -2,8 +2,8 @@
 """figures.py DIRECT-RUN SHARED-RUN: the cost figures, `name value` lines, from two runs of tests/bench/exits.c.
 
 Each run directory has the guest's `tap` (lines `phase NAME MARK ACTIONS`) and the machine's stats.txt (blocks of
-`name value` headed `mark N`). A figure is the difference between a phase's two marks, less that of the phase without the
-action, divided by the number of actions.
+`name value` headed `mark N`). A figure is the difference between a phase's two marks, less that of the phase
+without the action, divided by the number of actions.
 """
 import pathlib
 import sys

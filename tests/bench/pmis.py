@@ -2,8 +2,8 @@
 """pmis.py RUN: PMIs sent and lost, guest and host, from one long run of tests/guest/pmi.c in shared mode.
 
 Sent is what the machine's PMU signalled (stats.txt, between the guest's marks; the host's counters from power-on); what
-arrived is what the guest says it handled and what the host's dump, asked for by the guest right after, says. A host event
-that counts ring 3 only signals nothing between the second mark and the dump.
+arrived is what the guest says it handled and what the host's dump, asked for by the guest right after, says. A host
+event that counts ring 3 only signals nothing between the second mark and the dump.
 """
 import pathlib
 import re

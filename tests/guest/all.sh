@@ -1,6 +1,6 @@
 #!/bin/bash
-# tests/guest/all.sh: every guest, bare and under pmuvisor in both modes, and the configurations that press hardest; then
-# the table and the figures, which also go to build/tests/guest/results.txt. Fails if anything failed.
+# tests/guest/all.sh: every guest, bare and under pmuvisor in both modes, and the configurations that press hardest;
+# then the table and the figures, which also go to build/tests/guest/results.txt. Fails if anything failed.
 set -eu
 
 out=build/tests/guest/out
@@ -15,7 +15,8 @@ quiet="'dump = 3600s'"
 
 cases() {
 	# The long ones first, so that the last core doesn't wait for them.
-	echo "TAG=long GUEST_ARGS=pmis=100000 tests/guest/run.sh shared pmi 'event = instructions:guest:user period=199' $quiet"
+	echo "TAG=long GUEST_ARGS=pmis=100000 tests/guest/run.sh shared pmi" \
+		"'event = instructions:guest:user period=199' $quiet"
 	for mode in bare direct shared; do
 		for guest in $guests; do
 			echo "tests/guest/run.sh $mode $guest"
@@ -34,7 +35,8 @@ cases() {
 	echo "tests/guest/run.sh shared exits 'event = instructions' $quiet"
 	echo "TAG=silent GUEST_ARGS=announced=0 tests/guest/run.sh direct library 'hypervisor-bit = off'"
 	echo "TAG=rdpmc tests/guest/run.sh shared count 'rdpmc = direct'"
-	echo "TAG=small GUEST_ARGS='counters=4 fixed=3' tests/guest/run.sh shared partition 'host-counters = 4' 'host-fixed = 3'"
+	echo "TAG=small GUEST_ARGS='counters=4 fixed=3' tests/guest/run.sh shared partition" \
+		"'host-counters = 4' 'host-fixed = 3'"
 }
 
 rm -rf "$out" "$results"

@@ -1,12 +1,12 @@
 /*
  * A counter of retired instructions or branches counts each exactly once, whoever else uses the PMU meanwhile.
  *
- * What the hardware does: an instruction that causes a VM exit does not retire, so the hypervisor that completes it must
- * add it to every counter that would have counted it; and a counter runs only while its side of the machine runs. What
- * breaks: one instruction too few for each exit, or too many when hypervisor code leaks into the guest's counters. How
- * the test tells: code of known length, with and without instructions that a hypervisor must intercept, in ring 3 and
- * in ring 0, on every counter at once. Of the two WRMSRs that bracket the ring-0 blocks exactly one is counted: the
- * write takes effect before it retires.
+ * What the hardware does: an instruction that causes a VM exit does not retire, so the hypervisor that completes it
+ * must add it to every counter that would have counted it; and a counter runs only while its side of the machine
+ * runs. What breaks: one instruction too few for each exit, or too many when hypervisor code leaks into the guest's
+ * counters. How the test tells: code of known length, with and without instructions that a hypervisor must intercept,
+ * in ring 3 and in ring 0, on every counter at once. Of the two WRMSRs that bracket the ring-0 blocks exactly one is
+ * counted: the write takes effect before it retires.
  */
 #include "boot.h"
 #include "pmu.h"

@@ -2,7 +2,8 @@
 """judge.py MODE NAME TAG DIRECTORY STATUS EXPECTED-STATUS: the verdict on one guest's run.
 
 Passed means: the machine ended as expected, the guest's TAP has its plan, as many tests as planned (at least one), none
-failed, and what others have to say afterwards was said. Writes the guest's own lines to DIRECTORY/tap, its figures to DIRECTORY/figures.
+failed, and what others have to say afterwards was said. Writes the guest's own lines to DIRECTORY/tap, its figures to
+DIRECTORY/figures.
 """
 import pathlib
 import re
@@ -13,9 +14,10 @@ TEST = re.compile(r"(not )?ok \d+ - ")
 PLAN = re.compile(r"1\.\.(\d+)$")
 FIGURE = re.compile(r"[a-z][a-z0-9_]* \d+$")
 # What the firmware (COM1) and pmuvisor (COM2, not bare) must say about guests that end in their own way.
+FINAL_DUMP = re.compile(r"^pmuvisor dump number 1 .*^end$", re.MULTILINE | re.DOTALL)
 FIRMWARE_GOES_ON = re.compile(r"^1\.\.\d+$.*^BdsDxe: loading", re.MULTILINE | re.DOTALL)
 AFTERWARDS = {
-    "returns": {"com1": FIRMWARE_GOES_ON, "com2": re.compile(r"^pmuvisor dump number 1 .*^end$", re.MULTILINE | re.DOTALL)},
+    "returns": {"com1": FIRMWARE_GOES_ON, "com2": FINAL_DUMP},
     "triple_fault": {"com2": re.compile(r"^pmuvisor stop ", re.MULTILINE)},
 }
 

@@ -3,9 +3,10 @@
  *
  * What the hardware does: an address that no device answers reads as all ones. The hypervisor's pages,
  * EfiReservedMemoryType in the memory map, are absent from the guest's address space; an access exits, is logged, and
- * reads the same. What breaks: pages left mapped (the guest reads secrets, or writes code that runs in
- * root mode), or an exit that nobody handles. How the test tells: it reads every reserved range of the map, and then
- * runs and writes those that are all ones. Bare none of them is all ones, which shows that the test can fail; under pmuvisor one range of the hypervisor's size is.
+ * reads the same. What breaks: pages left mapped (the guest reads secrets, or writes code that runs in root mode), or
+ * an exit that nobody handles. How the test tells: it reads every reserved range of the map, and then runs and writes
+ * those that are all ones. Bare none of them is all ones, which shows that the test can fail; under pmuvisor one
+ * range of the hypervisor's size is.
  */
 #include "boot.h"
 #include "cpu.h"
@@ -41,7 +42,7 @@ static void scribble(const struct boot_range *range)
 	}
 }
 
-/* Narrows a reserved range to the pages of it that are all ones: the loader's own reserved pages may lie beside them. */
+/* Narrows a reserved range to the pages that are all ones: the loader's own reserved pages may lie beside them. */
 static bool narrow(struct boot_range *range)
 {
 	uint64_t end = range->base + range->size;

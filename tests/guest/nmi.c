@@ -2,9 +2,9 @@
  * NMI blocking: from the delivery of an NMI to the next IRET no other is delivered, and one is kept.
  *
  * What breaks: a hypervisor that takes NMIs itself has to track blocking for the guest. If it forgets, a handler is
- * interrupted by its own kind; if it remembers too long, the next NMI never comes. Any IRET ends the blocking, also the
- * one that ends an exception inside the handler: stupid, but what processors do. How the test tells: handlers that cause
- * more NMIs, by IPI and by overflow, and count how deep they nest.
+ * interrupted by its own kind; if it remembers too long, the next NMI never comes. Any IRET ends the blocking, also
+ * the one that ends an exception inside the handler: stupid, but what processors do. How the test tells: handlers
+ * that cause more NMIs, by IPI and by overflow, and count how deep they nest.
  */
 #include <stddef.h>
 

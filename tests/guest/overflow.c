@@ -148,8 +148,8 @@ static void freeze_setup(uint64_t interrupt, uint32_t lvtpc)
 }
 
 /*
- * Both counters stop at the same instruction: that of the overflow, or some later one on a processor with skid. SDM Vol.
- * 3B, "IA32_PERF_GLOBAL_STATUS MSR": with version 4 the freeze leaves GLOBAL_CTRL alone.
+ * Both counters stop at the same instruction: that of the overflow, or some later one on a processor with skid. SDM
+ * Vol. 3B, "IA32_PERF_GLOBAL_STATUS MSR": with version 4 the freeze leaves GLOBAL_CTRL alone.
  */
 static void test_freeze(uint32_t lvtpc, unsigned nmis, const char *name)
 {

@@ -2,10 +2,10 @@
  * The guest has its share of the counters, all of it and nothing else.
  *
  * What the hardware does: CPUID leaf 0AH says how many counters there are, and the registers of a counter beyond them
- * fault. What breaks: a hypervisor that keeps counters for itself must give the guest a PMU that is simply smaller: the
- * host's counters neither readable nor writable, nor visible in GLOBAL_CTRL, GLOBAL_STATUS or GLOBAL_INUSE. How the test
- * tells: it compares CPUID with `counters=` in its arguments (bare: all 8), and tries the registers on both sides of
- * the border.
+ * fault. What breaks: a hypervisor that keeps counters for itself must give the guest a PMU that is simply smaller:
+ * the host's counters neither readable nor writable, nor visible in GLOBAL_CTRL, GLOBAL_STATUS or GLOBAL_INUSE. How
+ * the test tells: it compares CPUID with `counters=` in its arguments (bare: all 8), and tries the registers on both
+ * sides of the border.
  */
 #include "boot.h"
 #include "pmu.h"

@@ -1,11 +1,13 @@
 /*
- * Every overflow with its PMI enable set gives one NMI, at any rate and on any counter; none is lost, none comes twice.
+ * Every overflow with its PMI enable set gives one NMI, at any rate and on any counter; none is lost, none comes
+ * twice.
  *
- * What the hardware does: a wrap sets a GLOBAL_STATUS bit and, through LVTPC, an NMI; wraps at one instruction share one
- * NMI with several status bits. What breaks: a hypervisor that overlooks a status bit loses a PMI and with it all that
- * follow, because the counter is not reloaded; one that answers for another owner's NMI gives the guest an NMI that
- * finds no status bit; an instruction that it emulated may have been the one that should have wrapped. How the test
- * tells: code of known length divided by the period is the number of PMIs. `pmis=` in the arguments asks for a long run.
+ * What the hardware does: a wrap sets a GLOBAL_STATUS bit and, through LVTPC, an NMI; wraps at one instruction share
+ * one NMI with several status bits. What breaks: a hypervisor that overlooks a status bit loses a PMI and with it all
+ * that follow, because the counter is not reloaded; one that answers for another owner's NMI gives the guest an NMI
+ * that finds no status bit; an instruction that it emulated may have been the one that should have wrapped. How the
+ * test tells: code of known length divided by the period is the number of PMIs. `pmis=` in the arguments asks for a
+ * long run.
  */
 #include "boot.h"
 #include "hypervisor.h"
@@ -66,7 +68,7 @@ static void test_one_counter(void)
 		hypervisor_dump();
 }
 
-/* Periods with no common factor, the highest of the share and a fixed counter among them: they drift past each other. */
+/* Periods with no common factor, on the share's highest and a fixed counter too: they drift past each other. */
 static void test_several_counters(void)
 {
 	uint64_t total = WORK_LOOP_INSTRUCTIONS(ROUNDS), branches = WORK_LOOP_BRANCHES(ROUNDS);
@@ -105,7 +107,7 @@ static void test_same_instruction(void)
 	judge_pmis("all at one instruction", total / PERIOD);
 }
 
-/* One more than the loop is long: the overflow falls on each of its instructions in turn, on CPUID every fourth time. */
+/* One more than the loop is long: the overflow falls on each of its instructions in turn, CPUID among them. */
 static void test_emulated(void)
 {
 	uint64_t total = WORK_CPUID_INSTRUCTIONS(EMULATED_ROUNDS);

@@ -2,7 +2,7 @@
 """table.py OUT: the guests' figures bare, in direct and in shared mode side by side, and how far they are apart.
 
 OUT holds a directory `MODE-NAME` with a file `figures` for each run. Prints the table as comments, then the errors as
-`name value` lines: each the sum of what a mode differs from bare by. A figure that bare has and a mode lacks is an error.
+`name value` lines: each the sum of what a mode differs from bare by. A figure that not every mode has is an error.
 """
 import pathlib
 import sys

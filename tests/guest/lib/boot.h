@@ -29,7 +29,7 @@ struct boot_range {
 /* The nth range of the memory map as it was when the firmware let go; false: there are no more. */
 bool boot_memory(unsigned n, struct boot_range *range);
 
-/* A test that defines it as true runs under the firmware, and returns to it. The library's own, linked otherwise, is false. */
+/* A test that defines it as true runs under the firmware, and returns to it. The library's own is false. */
 extern const bool boot_keeps_firmware;
 
 #endif

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define BIT(n)                   (UINT64_C(1) << (n))
+#define BIT(n) (UINT64_C(1) << (n))
 
 #define MSR_IA32_APIC_BASE       0x01b
 #define APIC_BASE_X2APIC         BIT(10)
@@ -20,22 +20,22 @@
 #define MSR_IA32_VMX_BASIC       0x480
 #define MSR_IA32_VMX_VMFUNC      0x491
 
-#define CR0_PG                   BIT(31)
-#define CR0_WP                   BIT(16)
-#define CR0_NE                   BIT(5)
-#define CR0_PE                   BIT(0)
-#define CR4_PCE                  BIT(8)
-#define CR4_VMXE                 BIT(13)
-#define CR4_OSXSAVE              BIT(18)
-#define CR4_SMEP                 BIT(20)
-#define CR4_SMAP                 BIT(21)
+#define CR0_PG      BIT(31)
+#define CR0_WP      BIT(16)
+#define CR0_NE      BIT(5)
+#define CR0_PE      BIT(0)
+#define CR4_PCE     BIT(8)
+#define CR4_VMXE    BIT(13)
+#define CR4_OSXSAVE BIT(18)
+#define CR4_SMEP    BIT(20)
+#define CR4_SMAP    BIT(21)
 
-#define RFLAGS_IF                BIT(9)
+#define RFLAGS_IF BIT(9)
 
 /* Exception vectors a guarded instruction may report. */
-#define NO_FAULT                 (-1)
-#define FAULT_UD                 6
-#define FAULT_GP                 13
+#define NO_FAULT (-1)
+#define FAULT_UD 6
+#define FAULT_GP 13
 
 struct cpuid_regs {
 	uint32_t eax, ebx, ecx, edx;

@@ -42,15 +42,15 @@
 #define MSR_IA32_A_PMC0                   0x4c1
 
 /* Architectural events: umask in the high byte. SDM Vol. 3B, "Pre-defined Architectural Performance Events". */
-#define EVENT_INSTRUCTIONS                UINT64_C(0x00c0)
-#define EVENT_BRANCHES                    UINT64_C(0x00c4)
-#define EVENT_CORE_CYCLES                 UINT64_C(0x003c)
+#define EVENT_INSTRUCTIONS UINT64_C(0x00c0)
+#define EVENT_BRANCHES     UINT64_C(0x00c4)
+#define EVENT_CORE_CYCLES  UINT64_C(0x003c)
 
-#define FIXED(m)                          (32 + (m))
-#define FIXED_INSTRUCTIONS                FIXED(0)
+#define FIXED(m)           (32 + (m))
+#define FIXED_INSTRUCTIONS FIXED(0)
 
-#define RDPMC_FIXED                       0x40000000u
-#define RDPMC_METRICS                     0x20000000u
+#define RDPMC_FIXED   0x40000000u
+#define RDPMC_METRICS 0x20000000u
 
 struct pmu {
 	unsigned version, nr_gp, nr_fixed;

@@ -1,6 +1,6 @@
 /*
- * Sampling as a profiler does it: counters with periods, and a PMI handler in the order Linux uses (global disable, read
- * status, acknowledge, reload, global enable, unmask LVTPC).
+ * Sampling as a profiler does it: counters with periods, and a PMI handler in the order Linux uses (global disable,
+ * read status, acknowledge, reload, global enable, unmask LVTPC).
  */
 #ifndef GUEST_SAMPLER_H
 #define GUEST_SAMPLER_H

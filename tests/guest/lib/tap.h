@@ -29,7 +29,7 @@ _Noreturn void tap_abort(const char *format, ...) __attribute__((format(printf, 
 void tap_begin(void);
 /* Plan, verdict, power off. Nothing checked is a failure. */
 _Noreturn void tap_end(void);
-/* As tap_end(), but comes back: for a test that goes on to something that ends the machine, or returns to its loader. */
+/* As tap_end(), but comes back: for a test that ends the machine its own way, or returns to its loader. */
 bool tap_conclude(void);
 
 uint64_t tap_image_base(void);

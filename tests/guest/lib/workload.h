@@ -1,6 +1,6 @@
 /*
- * Code of known length, for ring 3: user_run(work_loop) executes exactly WORK_LOOP_INSTRUCTIONS(work_rounds) instructions
- * there, INT 80h included.
+ * Code of known length, for ring 3: user_run(work_loop) executes exactly WORK_LOOP_INSTRUCTIONS(work_rounds)
+ * instructions there, INT 80h included.
  */
 #ifndef GUEST_WORKLOAD_H
 #define GUEST_WORKLOAD_H
