@@ -88,7 +88,7 @@ struct hv_ops {
 	void (*write_debugctl)(struct cpu *cpu, uint64_t value);
 	/* The MTRRs or the APIC's page have changed: the guest's map follows. */
 	void (*remap)(struct cpu *cpu);
-	/* Exit after this many TSC ticks in the guest, or never with 0. */
+	/* Exit after this many TSC ticks in the guest, or rarely with 0. */
 	void (*set_timer)(struct cpu *cpu, uint64_t ticks);
 	/* What the exit hands over to vendor code alone: control registers, XSETBV, INIT, SIPI, hidden memory. */
 	enum verdict (*handle)(struct cpu *cpu, const struct vm_exit *exit);

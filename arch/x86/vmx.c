@@ -25,7 +25,7 @@ static const uint8_t neutral[] = {
 	[VMX_EXIT_INVD] = EXIT_INVD + 1,
 	[VMX_EXIT_RDPMC] = EXIT_RDPMC + 1,
 	[VMX_EXIT_VMCALL] = EXIT_HYPERCALL + 1,
-	[VMX_EXIT_VMCLEAR ... VMX_EXIT_VMXON] = EXIT_VIRTUALIZATION + 1,
+	[VMX_EXIT_VMCLEAR... VMX_EXIT_VMXON] = EXIT_VIRTUALIZATION + 1,
 	[VMX_EXIT_CR_ACCESS] = EXIT_CONTROL_REGISTER + 1,
 	[VMX_EXIT_IO] = EXIT_IO + 1,
 	[VMX_EXIT_RDMSR] = EXIT_RDMSR + 1,
@@ -39,19 +39,15 @@ static const uint8_t neutral[] = {
 	[VMX_EXIT_VMFUNC] = EXIT_VIRTUALIZATION + 1,
 };
 
-static void write_pin(struct vmx_cpu *vmx, uint64_t pin)
-{
-	if (pin != vmx->pin)
-		vmcs_write(VMCS_PIN_CONTROLS, pin);
-	vmx->pin = pin;
-}
-
 static void apply_controls(struct vmx_cpu *vmx, const struct pmu_gate *gate)
 {
 	uint64_t nmi = PIN_NMI_EXITING | PIN_VIRTUAL_NMIS;
+	uint64_t pin = (vmx->pin & ~nmi) | (gate->nmi_exits ? nmi : 0);
 	uint64_t proc = vmx->proc & ~(PROC_RDPMC_EXITING | PROC_NMI_WINDOW | PROC_MONITOR_TRAP);
 
-	write_pin(vmx, (vmx->pin & ~nmi) | (gate->nmi_exits ? nmi : 0));
+	if (pin != vmx->pin)
+		vmcs_write(VMCS_PIN_CONTROLS, pin);
+	vmx->pin = pin;
 	proc |= (gate->rdpmc_open ? 0 : PROC_RDPMC_EXITING) | (gate->nmi_window ? PROC_NMI_WINDOW : 0) |
 		(gate->step ? PROC_MONITOR_TRAP : 0);
 	if (proc != vmx->proc)
@@ -266,14 +262,16 @@ static void vmx_write_debugctl(struct cpu *cpu, uint64_t value)
 	vmcs_write(VMCS_GUEST_DEBUGCTL, value);
 }
 
-/* The timer counts TSC ticks >> timer_shift, and only in the guest; exits save what is left of it. */
+/*
+ * The timer counts TSC ticks >> timer_shift, and only in the guest; exits save what is left of it. It always runs, as
+ * saving its value without it is refused ("VM-Exit Control Fields"): never is as late as it can be, and early wake-ups are
+ * the caller's to bear.
+ */
 static void vmx_set_timer(struct cpu *cpu, uint64_t ticks)
 {
-	struct vmx_cpu *vmx = vmx_of(cpu);
-	uint64_t value = ticks >> vmx->timer_shift;
+	uint64_t value = ticks >> vmx_of(cpu)->timer_shift;
 
-	write_pin(vmx, (vmx->pin & ~PIN_PREEMPTION_TIMER) | (ticks ? PIN_PREEMPTION_TIMER : 0));
-	vmcs_write(VMCS_PREEMPTION_TIMER, value > BITS(31, 0) ? BITS(31, 0) : value);
+	vmcs_write(VMCS_PREEMPTION_TIMER, !ticks || value > BITS(31, 0) ? BITS(31, 0) : value);
 }
 
 static void vmx_dump(struct cpu *cpu, struct text *text)

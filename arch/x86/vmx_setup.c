@@ -7,16 +7,15 @@
 #include "msr.h"
 #include "reg.h"
 
-#define PIN_WANTED	0
-#define PROC_WANTED	(PROC_IO_BITMAPS | PROC_MSR_BITMAPS | PROC_SECONDARY)
-#define PROC2_WANTED	(PROC2_EPT | PROC2_UNRESTRICTED)
+#define PIN_WANTED   PIN_PREEMPTION_TIMER
+#define PROC_WANTED  (PROC_IO_BITMAPS | PROC_MSR_BITMAPS | PROC_SECONDARY)
+#define PROC2_WANTED (PROC2_EPT | PROC2_UNRESTRICTED)
 /* Without these the guest would get #UD for instructions its CPUID announces. */
-#define PROC2_IF_ANY	(PROC2_RDTSCP | PROC2_INVPCID | PROC2_XSAVES | PROC2_USER_WAIT | PROC2_VPID)
+#define PROC2_IF_ANY (PROC2_RDTSCP | PROC2_INVPCID | PROC2_XSAVES | PROC2_USER_WAIT | PROC2_VPID)
 #define EXIT_WANTED                                                                                                    \
 	(EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_LOAD_PERF_GLOBAL_CTRL | EXIT_SAVE_PAT | EXIT_LOAD_PAT |                 \
 	 EXIT_SAVE_EFER | EXIT_LOAD_EFER | EXIT_SAVE_PREEMPTION_TIMER)
-#define ENTRY_WANTED                                                                                                   \
-	(ENTRY_LOAD_DEBUG | ENTRY_IA32E | ENTRY_LOAD_PERF_GLOBAL_CTRL | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER)
+#define ENTRY_WANTED (ENTRY_LOAD_DEBUG | ENTRY_IA32E | ENTRY_LOAD_PERF_GLOBAL_CTRL | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER)
 
 #define PAT_POWER_UP UINT64_C(0x0007040600070406)
 #define VPID_GUEST   1
@@ -135,7 +134,8 @@ static void setup_guest_segments(const struct handoff *handoff, const struct fir
 	setup_segment(SEGMENT_LDTR, 0, 0, 0, SEGMENT_UNUSABLE);
 	/* VMX wants a task segment even where the firmware has loaded none. */
 	setup_segment(SEGMENT_TR, selectors[SEGMENT_TR], has_tr ? handoff->fw_tr_base : 0,
-		      has_tr ? handoff->fw_tr_limit : sizeof(struct tss) - 1, has_tr ? handoff->fw_tr_access : ACCESS_TSS);
+		      has_tr ? handoff->fw_tr_limit : sizeof(struct tss) - 1,
+		      has_tr ? handoff->fw_tr_access : ACCESS_TSS);
 	vmcs_write(VMCS_GUEST_GDTR_BASE, firmware->gdt.base);
 	vmcs_write(VMCS_GUEST_GDTR_LIMIT, firmware->gdt.limit);
 	vmcs_write(VMCS_GUEST_IDTR_BASE, firmware->idt.base);
