@@ -86,12 +86,15 @@ static bool read_debugctl(struct cpu *cpu, uint32_t msr, uint64_t *value)
 	return true;
 }
 
-/* The LBRs are hidden: their bit is accepted and reads 0, as where a CPU has none of this kind. */
+/*
+ * The LBRs are hidden: their bit is accepted and reads 0, as where a CPU has none of this kind. The freeze bits exist on
+ * every CPU pmuvisor runs on, and are not tried: a PMI of the host's would freeze its counters.
+ */
 static bool write_debugctl(struct cpu *cpu, uint32_t msr, uint64_t value)
 {
 	uint64_t freeze = 0;
 
-	if (value & ~DEBUGCTL_GUEST || !reg_wrmsr_safe(msr, value & ~DEBUGCTL_LBR))
+	if (value & ~DEBUGCTL_GUEST || !reg_wrmsr_safe(msr, value & ~(DEBUGCTL_LBR | DEBUGCTL_FREEZE)))
 		return false;
 	reg_wrmsr(msr, 0);
 	cpu->ops->write_debugctl(cpu, value & ~(DEBUGCTL_LBR | DEBUGCTL_FREEZE));
