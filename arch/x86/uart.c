@@ -1,5 +1,6 @@
 #include "uart.h"
 
+/* clang-format off: it would take the bits' indentation away */
 #define UART_DATA	   0
 #define UART_INTERRUPTS	   1
 #define UART_FIFO_CONTROL  2
@@ -13,6 +14,7 @@
 #define  STATUS_EMPTY	   0x20
 #define  STATUS_ABSENT	   0xff /* nobody drives the bus */
 #define UART_CLOCK	   115200
+/* clang-format on */
 
 static void out(unsigned port, uint8_t value)
 {
