@@ -17,8 +17,8 @@
 
 #include "config.h"
 
-#define HV_BASE        UINT64_C(0xffffffff80000000) /* in the top 2 GiB: the kernel code model reaches it */
-#define HV_APIC_VA     UINT64_C(0xffffffffc0000000) /* one page, strong UC (PCD|PWT): the local APIC */
+#define HV_BASE    UINT64_C(0xffffffff80000000) /* in the top 2 GiB: the kernel code model reaches it */
+#define HV_APIC_VA UINT64_C(0xffffffffc0000000) /* one page, strong UC (PCD|PWT): the local APIC */
 
 #define HV_IMAGE_MAGIC UINT64_C(0x524f534956554d50) /* "PMUVISOR" */
 
@@ -51,21 +51,21 @@ struct boot_info {
  * page): the firmware's processor state to come back to, as guest (success) or in root mode (refused).
  */
 struct handoff {
-	uint64_t cr3;       /* 00: the resident's page tables */
-	uint64_t entry;     /* 08: image_header.entry */
-	uint64_t stack_top; /* 10: virtual, top of this CPU's main stack */
-	uint64_t boot_info; /* 18: virtual */
-	uint64_t cpu;       /* 20: index of this CPU */
-	uint64_t fw_cr3;    /* 28: saved by enter.asm, as is all that follows */
-	uint64_t fw_rsp;    /* 30 */
-	uint64_t fw_rip;    /* 38: where the guest begins: returns `result` from boot_enter() */
-	uint64_t fw_rflags; /* 40 */
-	uint64_t leave;     /* 48: root-mode way back: jump here with this handoff in RDI and the firmware's CRs,
+	uint64_t cr3;        /* 00: the resident's page tables */
+	uint64_t entry;      /* 08: image_header.entry */
+	uint64_t stack_top;  /* 10: virtual, top of this CPU's main stack */
+	uint64_t boot_info;  /* 18: virtual */
+	uint64_t cpu;        /* 20: index of this CPU */
+	uint64_t fw_cr3;     /* 28: saved by enter.asm, as is all that follows */
+	uint64_t fw_rsp;     /* 30 */
+	uint64_t fw_rip;     /* 38: where the guest begins: returns `result` from boot_enter() */
+	uint64_t fw_rflags;  /* 40 */
+	uint64_t leave;      /* 48: root-mode way back: jump here with this handoff in RDI and the firmware's CRs,
 				 *     GDT, IDT and segments already restored except CR3 */
 	uint64_t fw_tr_base; /* 50: the firmware's task segment, decoded by the loader; unused where TR is 0 */
 	uint32_t fw_tr_limit, fw_tr_access; /* 58: access rights as the VMCS holds them */
-	int64_t result;     /* 60: 0, or why the resident refused; boot_enter() returns it */
-	char why[CONFIG_ERROR_MAX]; /* 68: one sentence when result is not 0 */
+	int64_t result;                     /* 60: 0, or why the resident refused; boot_enter() returns it */
+	char why[CONFIG_ERROR_MAX];         /* 68: one sentence when result is not 0 */
 };
 
 #endif

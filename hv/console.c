@@ -2,8 +2,8 @@
 #include "arch/x86/uart.h"
 #include "config.h"
 
-#define QUEUE_SIZE	4096 /* a power of two */
-#define BITS_ON_WIRE	10   /* a character with its start and stop bit */
+#define QUEUE_SIZE   4096 /* a power of two */
+#define BITS_ON_WIRE 10   /* a character with its start and stop bit */
 
 static struct {
 	uint16_t port; /* 0: none */

@@ -45,8 +45,8 @@ struct vendor_cpu;
 struct text;
 
 enum guest_register {
-	GUEST_CPL, /* current privilege level, 0 to 3; read-only */
-	GUEST_CR4, /* as the guest sees it; read-only */
+	GUEST_CPL,      /* current privilege level, 0 to 3; read-only */
+	GUEST_CR4,      /* as the guest sees it; read-only */
 	GUEST_DEBUGCTL, /* less the freeze bits, which are in struct pmu */
 };
 
@@ -61,8 +61,9 @@ struct cpu {
 	const struct boot_info *boot;
 	struct regs guest;
 	struct nmi nmi;
-	bool x2apic;	    /* the local APIC's mode, */
-	uint64_t apic_page; /* and where its registers are in xAPIC mode; both follow IA32_APIC_BASE, whose writes exit */
+	bool x2apic; /* the local APIC's mode, */
+	uint64_t
+		apic_page; /* and where its registers are in xAPIC mode; both follow IA32_APIC_BASE, whose writes exit */
 	struct pmu pmu;
 	struct cpu_stats stats;
 	struct dump dump;

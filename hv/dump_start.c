@@ -88,8 +88,7 @@ static void line_time(struct cpu *cpu, struct text *text)
 void dump_start(struct cpu *cpu)
 {
 	static void (*const lines[])(struct cpu *, struct text *) = {
-		line_version, line_cpu,	  line_pmu,    line_guest,
-		line_host,    line_modes, line_memory, line_time,
+		line_version, line_cpu, line_pmu, line_guest, line_host, line_modes, line_memory, line_time,
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(lines); i++) {

@@ -6,7 +6,7 @@
 #include "hypercall.h"
 
 #define UART_LINE_STATUS 5u
-#define LINE_IDLE	 0x60 /* transmitter empty, nothing received */
+#define LINE_IDLE        0x60 /* transmitter empty, nothing received */
 
 /*
  * Behind pmuvisor's port the guest finds ones, as where no device answers, and what it writes vanishes. But firmware may

@@ -35,18 +35,18 @@ extern const char *const exit_names[EXIT_REASONS];
 
 struct vm_exit {
 	enum exit_reason reason;
-	uint64_t raw;	 /* the vendor's exit code */
-	uint64_t detail; /* EXIT_IO: size in bytes | EXIT_IO_*; else the vendor's, where the reason has one */
+	uint64_t raw;     /* the vendor's exit code */
+	uint64_t detail;  /* EXIT_IO: size in bytes | EXIT_IO_*; else the vendor's, where the reason has one */
 	uint64_t address; /* guest-physical for EXIT_HIDDEN_MEMORY and EXIT_APIC_ACCESS, the port for EXIT_IO */
 };
 
 enum verdict {
-	RESUME,	   /* run the instruction again, or go on where the guest was */
-	ADVANCE,   /* the instruction was completed for the guest: past it, and count it */
+	RESUME,  /* run the instruction again, or go on where the guest was */
+	ADVANCE, /* the instruction was completed for the guest: past it, and count it */
 	INJECT_UD,
 	INJECT_GP, /* error code 0 */
 	INJECT_NMI,
-	STOP,	   /* nobody handles this: dump and halt */
+	STOP, /* nobody handles this: dump and halt */
 };
 
 struct cpu;

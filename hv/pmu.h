@@ -18,18 +18,18 @@
 #include "config.h"
 
 /* Bits of the global status register beside the counters'; the same for both vendors. */
-#define PMU_STATUS_LBR_FROZEN	BIT(58)
-#define PMU_STATUS_CTR_FROZEN	BIT(59)
+#define PMU_STATUS_LBR_FROZEN BIT(58)
+#define PMU_STATUS_CTR_FROZEN BIT(59)
 
 /* What this CPU's PMU has. Filled once by the vendor's ident(); after that nobody asks "Intel?". */
 struct pmu_caps {
 	unsigned version;
-	unsigned nr_gp, width;	 /* width in bits, of every counter */
-	uint32_t fixed;		 /* bitmap */
-	uint64_t counters;	 /* all of them, in the global layout */
-	uint64_t clear_flags;	 /* status bits beside the counters' that a guest may clear, */
-	uint64_t set_flags;	 /* and set */
-	uint64_t capabilities;	 /* IA32_PERF_CAPABILITIES, 0 where there is none */
+	unsigned nr_gp, width; /* width in bits, of every counter */
+	uint32_t fixed;        /* bitmap */
+	uint64_t counters;     /* all of them, in the global layout */
+	uint64_t clear_flags;  /* status bits beside the counters' that a guest may clear, */
+	uint64_t set_flags;    /* and set */
+	uint64_t capabilities; /* IA32_PERF_CAPABILITIES, 0 where there is none */
 };
 
 enum pmu_global { PMU_CTRL, PMU_STATUS, PMU_STATUS_CLEAR, PMU_STATUS_SET, PMU_INUSE };
@@ -39,7 +39,7 @@ struct pmu_ops {
 	const char *name;
 	bool (*ident)(struct pmu_caps *caps);
 	void (*enable)(uint64_t counters); /* the global control register, now, in root mode */
-	uint64_t (*enabled)(void);	/* the global control register */
+	uint64_t (*enabled)(void);         /* the global control register */
 	uint64_t (*status)(void);
 	void (*clear_status)(uint64_t bits);
 	void (*set_status)(uint64_t bits);
@@ -60,12 +60,12 @@ extern const struct pmu_ops pmu_intel;
 /* What the next VM entry must establish. Written here, carried into the VMCS or VMCB by the vendor when `dirty`. */
 struct pmu_gate {
 	bool dirty;
-	bool open;	     /* global registers untrapped; the vendor keeps guest_ctrl up to date at each exit */
+	bool open; /* global registers untrapped; the vendor keeps guest_ctrl up to date at each exit */
 	bool rdpmc_open;
-	bool nmi_exits;	     /* NMIs exit, and the guest has virtual NMI blocking */
+	bool nmi_exits;      /* NMIs exit, and the guest has virtual NMI blocking */
 	bool nmi_window;     /* exit as soon as an NMI could be injected */
 	bool apic_trapped;   /* xAPIC mode: accesses to the APIC's page exit */
-	bool step;	     /* exit after the next instruction */
+	bool step;           /* exit after the next instruction */
 	uint64_t guest_ctrl; /* global control while the guest runs, */
 	uint64_t host_ctrl;  /* and from the exit on */
 	uint64_t freeze;     /* PMU_STATUS_*_FROZEN: which freezes on PMI the hardware does for the guest */
@@ -75,24 +75,24 @@ struct pmu_host_event {
 	const struct config_event *config;
 	unsigned counter;
 	uint64_t overflows; /* of the period */
-	uint64_t total;	    /* events counted up to the last write of the counter */
-	uint64_t start;	    /* the value last written to the counter */
+	uint64_t total;     /* events counted up to the last write of the counter */
+	uint64_t start;     /* the value last written to the counter */
 	uint64_t paused_at; /* its value while a window is open */
 };
 
 /* Since pmuvisor started; printed by dump.c. */
 struct pmu_stats {
-	uint64_t host_pmis;	     /* overflows of host counters that came by an NMI */
-	uint64_t host_late;	     /* and those found without one, because the guest kept the LVTPC masked */
-	uint64_t guest_pmis;	     /* hardware PMIs passed on to the guest in shared mode */
+	uint64_t host_pmis;           /* overflows of host counters that came by an NMI */
+	uint64_t host_late;           /* and those found without one, because the guest kept the LVTPC masked */
+	uint64_t guest_pmis;          /* hardware PMIs passed on to the guest in shared mode */
 	uint64_t guest_pmis_emulated; /* PMIs of an overflow by an emulated instruction */
-	uint64_t guest_pmis_masked;  /* PMIs the guest's LVTPC had masked, dropped as the APIC does */
-	uint64_t guest_nmis;	     /* NMIs that no counter explains, passed on */
-	uint64_t root_nmis;	     /* NMIs of any kind that arrived in root mode */
+	uint64_t guest_pmis_masked;   /* PMIs the guest's LVTPC had masked, dropped as the APIC does */
+	uint64_t guest_nmis;          /* NMIs that no counter explains, passed on */
+	uint64_t root_nmis;           /* NMIs of any kind that arrived in root mode */
 	uint64_t windows;
-	uint64_t paused_tsc;	     /* time with the host's counters paused, in TSC ticks */
-	uint64_t emulated;	     /* instructions completed for the guest and counted */
-	uint64_t hidden_writes;	     /* exits that found the guest had enabled a hidden counter's bit (harmless) */
+	uint64_t paused_tsc;    /* time with the host's counters paused, in TSC ticks */
+	uint64_t emulated;      /* instructions completed for the guest and counted */
+	uint64_t hidden_writes; /* exits that found the guest had enabled a hidden counter's bit (harmless) */
 };
 
 struct pmu {
@@ -106,12 +106,12 @@ struct pmu {
 	uint64_t guest_status; /* while closed: bits taken out of the hardware, or set by emulation */
 	uint64_t guest_freeze; /* what the guest asked of DEBUGCTL's two freeze bits, as PMU_STATUS_*_FROZEN */
 	uint32_t guest_lvtpc;  /* while closed: what the guest's LVTPC holds, */
-	bool borrowed;	       /* and whether the hardware's holds the host's instead */
+	bool borrowed;         /* and whether the hardware's holds the host's instead */
 	/* The host's: */
 	uint64_t host_in_guest, host_in_host; /* counters live in guest mode, in root mode */
-	uint64_t host_sampling;		      /* counters with a period, */
-	bool held;			      /* for now kept far from overflowing */
-	uint64_t window_since;		      /* TSC */
+	uint64_t host_sampling;               /* counters with a period, */
+	bool held;                            /* for now kept far from overflowing */
+	uint64_t window_since;                /* TSC */
 	unsigned nr_events;
 	struct pmu_host_event events[CONFIG_MAX_EVENTS];
 	struct pmu_gate gate;

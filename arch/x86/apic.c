@@ -4,7 +4,7 @@
 #include "arch/x86/reg.h"
 
 #define X2APIC_MSR(offset) (0x800 + ((offset) >> 4))
-#define X2APIC_SELF_IPI	   0x83f
+#define X2APIC_SELF_IPI    0x83f
 
 bool apic_is_x2apic(void)
 {

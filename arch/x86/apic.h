@@ -5,17 +5,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define APIC_ICR	0x300
-#define APIC_LVTPC	0x340
-#define APIC_ICR_HIGH	0x310
+#define APIC_ICR      0x300
+#define APIC_LVTPC    0x340
+#define APIC_ICR_HIGH 0x310
 
-#define LVT_VECTOR	0x000000ffu
-#define LVT_MODE	0x00000700u
-#define LVT_NMI		0x00000400u
-#define LVT_PENDING	0x00001000u /* read-only */
-#define LVT_MASKED	0x00010000u
+#define LVT_VECTOR  0x000000ffu
+#define LVT_MODE    0x00000700u
+#define LVT_NMI     0x00000400u
+#define LVT_PENDING 0x00001000u /* read-only */
+#define LVT_MASKED  0x00010000u
 
-#define ICR_SELF	0x00040000u
+#define ICR_SELF 0x00040000u
 
 /* Follows IA32_APIC_BASE, whose writes exit. */
 bool apic_is_x2apic(void);

@@ -3,10 +3,10 @@
 
 /* SDM Vol. 3A, "Segment Descriptors": present, accessed, so that loading never writes to the table. */
 #define DESCRIPTOR_CODE_64 UINT64_C(0x00af9b000000ffff)
-#define DESCRIPTOR_DATA	   UINT64_C(0x00cf93000000ffff)
-#define DESCRIPTOR_TSS	   UINT64_C(0x0000890000000000)
+#define DESCRIPTOR_DATA    UINT64_C(0x00cf93000000ffff)
+#define DESCRIPTOR_TSS     UINT64_C(0x0000890000000000)
 /* "64-Bit Mode IDT": a present interrupt gate */
-#define GATE_INTERRUPT	   UINT64_C(0x00008e0000000000)
+#define GATE_INTERRUPT UINT64_C(0x00008e0000000000)
 
 extern const uint64_t trap_entries[EXCEPTION_VECTORS]; /* trap_entry.asm */
 

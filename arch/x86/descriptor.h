@@ -9,13 +9,13 @@
 #define SELECTOR_TSS  0x18
 
 #define IST_NMI 1
-#define IST_DF	2
-#define IST_MC	3
+#define IST_DF  2
+#define IST_MC  3
 
-#define VECTOR_NMI	  2
-#define VECTOR_DF	  8
-#define VECTOR_GP	  13
-#define VECTOR_MC	  18
+#define VECTOR_NMI        2
+#define VECTOR_DF         8
+#define VECTOR_GP         13
+#define VECTOR_MC         18
 #define EXCEPTION_VECTORS 32
 
 struct table_register { /* the operand of LGDT, SGDT, LIDT, SIDT */

@@ -2,7 +2,7 @@
 
 #include "ept.h"
 
-#define ENTRIES	 512
+#define ENTRIES  512
 #define SHIFT_4K 12
 #define SHIFT_2M 21
 #define SHIFT_1G 30
@@ -121,7 +121,7 @@ static unsigned type_until(const struct ept *ept, const struct mtrrs *mtrrs, uin
 		*end = further;
 	if (*end > limit)
 		*end = limit;
-	if (pa < ept->hidden_pa && *end > ept->hidden_pa)
+	if (ept->hidden_pa > pa && ept->hidden_pa < *end)
 		*end = ept->hidden_pa;
 	return memtype;
 }

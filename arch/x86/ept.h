@@ -11,14 +11,14 @@
 #include "hv/bits.h"
 #include "mtrr.h"
 
-#define EPT_READ	BIT(0)
-#define EPT_WRITE	BIT(1)
-#define EPT_EXEC	BIT(2)
-#define EPT_RWX		(EPT_READ | EPT_WRITE | EPT_EXEC)
-#define EPT_MEMTYPE	BITS(5, 3)
-#define EPT_LEAF	BIT(7) /* in a 1-GiB or 2-MiB entry */
-#define EPT_ADDRESS	BITS(51, 12)
-#define EPT_POINTER_WB	6
+#define EPT_READ           BIT(0)
+#define EPT_WRITE          BIT(1)
+#define EPT_EXEC           BIT(2)
+#define EPT_RWX            (EPT_READ | EPT_WRITE | EPT_EXEC)
+#define EPT_MEMTYPE        BITS(5, 3)
+#define EPT_LEAF           BIT(7) /* in a 1-GiB or 2-MiB entry */
+#define EPT_ADDRESS        BITS(51, 12)
+#define EPT_POINTER_WB     6
 #define EPT_POINTER_WALK_4 FIELD_PUT(BITS(5, 3), 3) /* page-walk length, less one */
 
 #define EPT_MAX_BITS 48 /* what a page-walk of 4 reaches */
@@ -29,7 +29,7 @@ struct ept {
 	unsigned pages, used;
 	unsigned physical_bits;
 	uint64_t hidden_pa, hidden_size; /* the region: mapped by 4-KiB entries, none present */
-	uint64_t apic_pa;		 /* mapped by a 4-KiB entry, which may be taken away and given back */
+	uint64_t apic_pa;                /* mapped by a 4-KiB entry, which may be taken away and given back */
 };
 
 /* Tables needed at most on a CPU with these. */

@@ -4,16 +4,16 @@
 
 #include "hv/cpu.h"
 
-#define CR0_PE	    BIT(0)
-#define CR0_NE	    BIT(5)
-#define CR0_WP	    BIT(16)
-#define CR0_PG	    BIT(31)
-#define CR4_PAE	    BIT(5)
-#define CR4_MCE	    BIT(6)
+#define CR0_PE      BIT(0)
+#define CR0_NE      BIT(5)
+#define CR0_WP      BIT(16)
+#define CR0_PG      BIT(31)
+#define CR4_PAE     BIT(5)
+#define CR4_MCE     BIT(6)
 #define CR4_VMXE    BIT(13)
 #define CR4_SMXE    BIT(14)
 #define CR4_OSXSAVE BIT(18)
-#define CR4_PKE	    BIT(22)
+#define CR4_PKE     BIT(22)
 
 enum verdict guest_cpuid(struct cpu *cpu);
 enum verdict guest_rdmsr(struct cpu *cpu);

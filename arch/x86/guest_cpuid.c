@@ -12,7 +12,7 @@ enum { EAX, EBX, ECX, EDX };
 
 static void features(struct cpu *cpu, uint32_t regs[4])
 {
-	regs[ECX] &= (uint32_t)~(CPUID_1_ECX_DTES64 | CPUID_1_ECX_DS_CPL | CPUID_1_ECX_VMX | CPUID_1_ECX_SMX |
+	regs[ECX] &= ~(uint32_t)(CPUID_1_ECX_DTES64 | CPUID_1_ECX_DS_CPL | CPUID_1_ECX_VMX | CPUID_1_ECX_SMX |
 				 CPUID_1_ECX_OSXSAVE);
 	regs[EDX] &= (uint32_t)~CPUID_1_EDX_DS;
 	if (cpu->ops->read(cpu, GUEST_CR4) & CR4_OSXSAVE)
@@ -58,7 +58,7 @@ static void nothing(uint32_t regs[4])
 static void xsave(uint32_t subleaf, uint32_t regs[4])
 {
 	if (subleaf == 1)
-		regs[ECX] &= (uint32_t)~(XSTATE_PT | XSTATE_LBR);
+		regs[ECX] &= ~(uint32_t)(XSTATE_PT | XSTATE_LBR);
 	if (subleaf == 8 || subleaf == 15)
 		nothing(regs);
 }
@@ -92,8 +92,8 @@ static __attribute__((noinline)) void adjust(struct cpu *cpu, uint32_t leaf, uin
 }
 
 #define ADJUSTED                                                                                                       \
-	(BIT(CPUID_FEATURES) | BIT(CPUID_EXTENDED_FEATURES) | BIT(CPUID_PMU) | BIT(CPUID_XSAVE) | BIT(CPUID_INTEL_PT) | \
-	 BIT(CPUID_ARCH_LBR) | BIT(CPUID_PMU_EXTENDED))
+	(BIT(CPUID_FEATURES) | BIT(CPUID_EXTENDED_FEATURES) | BIT(CPUID_PMU) | BIT(CPUID_XSAVE) |                      \
+	 BIT(CPUID_INTEL_PT) | BIT(CPUID_ARCH_LBR) | BIT(CPUID_PMU_EXTENDED))
 #define HYPERVISOR_LEAVES 0x100u
 
 static bool is_adjusted(uint32_t leaf)

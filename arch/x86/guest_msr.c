@@ -115,7 +115,8 @@ static uint64_t fixed_fields(uint64_t counters, uint64_t bits)
 {
 	uint64_t fields = 0;
 
-	for_each_bit(m, counters >> 32) fields |= bits << 4 * m;
+	for_each_bit(m, counters >> 32)
+		fields |= bits << 4 * m;
 	return fields;
 }
 
@@ -235,13 +236,13 @@ static void trap_range(const struct guest_msr *range, void (*set)(void *, uint32
 
 static void trap_host_counters(const struct pmu *pmu, void (*set)(void *, uint32_t, enum msr_trap), void *context)
 {
-	for_each_bit(n, pmu->host & BITS(31, 0))
-	{
+	for_each_bit(n, pmu->host & BITS(31, 0)) {
 		set(context, MSR_IA32_PMC0 + (uint32_t)n, TRAP_BOTH);
 		set(context, MSR_IA32_PERFEVTSEL0 + (uint32_t)n, TRAP_BOTH);
 		set(context, MSR_IA32_A_PMC0 + (uint32_t)n, TRAP_BOTH);
 	}
-	for_each_bit(m, pmu->host >> 32) set(context, MSR_IA32_FIXED_CTR0 + (uint32_t)m, TRAP_BOTH);
+	for_each_bit(m, pmu->host >> 32)
+		set(context, MSR_IA32_FIXED_CTR0 + (uint32_t)m, TRAP_BOTH);
 	if (pmu->host >> 32)
 		trap_range(&fixed_ctrl, set, context);
 }

@@ -1,7 +1,7 @@
 #include "msr_bitmap.h"
 
 #define HIGH_FIRST 0xc0000000u
-#define COVERED	   0x2000u
+#define COVERED    0x2000u
 
 bool vmx_msr_bitmap_set(struct vmx_msr_bitmap *bitmap, uint32_t msr, enum msr_trap trap)
 {

@@ -12,8 +12,8 @@
 #define MEMTYPE_WB 6
 
 #define MTRR_MAX_VARIABLE 16
-#define MTRR_FIXED	  11 /* registers, eight ranges each */
-#define MTRR_FIXED_END	  0x100000u
+#define MTRR_FIXED        11 /* registers, eight ranges each */
+#define MTRR_FIXED_END    0x100000u
 
 struct mtrrs {
 	uint64_t default_type; /* IA32_MTRR_DEF_TYPE */

@@ -10,12 +10,12 @@
 #include <stdint.h>
 
 /* SDM Vol. 3A, "Paging-Structure Entries" of 4-level paging. */
-#define PTE_PRESENT   (UINT64_C(1) << 0)
-#define PTE_WRITABLE  (UINT64_C(1) << 1)
-#define PTE_PWT       (UINT64_C(1) << 3)
-#define PTE_PCD       (UINT64_C(1) << 4)
-#define PTE_NX        (UINT64_C(1) << 63)
-#define PTE_ADDRESS   UINT64_C(0x000ffffffffff000)
+#define PTE_PRESENT  (UINT64_C(1) << 0)
+#define PTE_WRITABLE (UINT64_C(1) << 1)
+#define PTE_PWT      (UINT64_C(1) << 3)
+#define PTE_PCD      (UINT64_C(1) << 4)
+#define PTE_NX       (UINT64_C(1) << 63)
+#define PTE_ADDRESS  UINT64_C(0x000ffffffffff000)
 
 #define PAGING_LEVELS 4
 

@@ -6,7 +6,7 @@
 
 #define EVENT_INSTRUCTIONS 0x00c0 /* event select and unit mask of "instructions retired" */
 
-#define FIXED(n)       ((n) - 32) /* a fixed counter's number from its bit in the global layout */
+#define FIXED(n)       ((n)-32) /* a fixed counter's number from its bit in the global layout */
 #define FIXED_SHIFT(n) (4 * FIXED(n))
 
 /*

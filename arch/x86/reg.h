@@ -50,10 +50,10 @@ static inline void reg_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
  */
 #define REG_FIXUP(instruction)                                                                                         \
 	"1:	" instruction "\n"                                                                                     \
-	"	movl $0, %[fault]\n"                                                                                   \
+	"	movl $0, %[fault]\n"                                                                                         \
 	"2:\n"                                                                                                         \
-	"	.pushsection .fixups, \"a\"\n"                                                                         \
-	"	.quad 1b, 2b\n"                                                                                        \
+	"	.pushsection .fixups, \"a\"\n"                                                                               \
+	"	.quad 1b, 2b\n"                                                                                              \
 	"	.popsection\n"
 
 static inline bool reg_rdmsr_safe(uint32_t msr, uint64_t *value)

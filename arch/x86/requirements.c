@@ -13,7 +13,7 @@
 #define CPUID_1_EDX_PAT       BIT(16)
 #define CPUID_EXTENDED_EDX_NX BIT(20)
 
-#define PMU_VERSION_MIN       4 /* the first with IA32_PERF_GLOBAL_STATUS_SET and _INUSE */
+#define PMU_VERSION_MIN 4 /* the first with IA32_PERF_GLOBAL_STATUS_SET and _INUSE */
 
 /* Where a required bit stands. */
 enum place { CPUID_1_ECX, CPUID_1_EDX, CPUID_EXTENDED_EDX, MSR_BIT, MSR_CONTROL };

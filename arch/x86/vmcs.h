@@ -95,61 +95,61 @@ enum vmcs_segment { SEGMENT_ES, SEGMENT_CS, SEGMENT_SS, SEGMENT_DS, SEGMENT_FS, 
 #define VMCS_GUEST_LIMIT(segment)    ((enum vmcs_field)(VMCS_GUEST_ES_LIMIT + 2 * (segment)))
 #define VMCS_GUEST_ACCESS(segment)   ((enum vmcs_field)(VMCS_GUEST_ES_ACCESS + 2 * (segment)))
 #define VMCS_GUEST_BASE(segment)     ((enum vmcs_field)(VMCS_GUEST_ES_BASE + 2 * (segment)))
-#define SEGMENT_ACCESS_DPL	     BITS(6, 5)
-#define SEGMENT_UNUSABLE	     BIT(16)
+#define SEGMENT_ACCESS_DPL           BITS(6, 5)
+#define SEGMENT_UNUSABLE             BIT(16)
 
 /* "Pin-Based VM-Execution Controls" */
-#define PIN_NMI_EXITING	     BIT(3)
+#define PIN_NMI_EXITING      BIT(3)
 #define PIN_VIRTUAL_NMIS     BIT(5)
 #define PIN_PREEMPTION_TIMER BIT(6)
 /* "Primary Processor-Based VM-Execution Controls" */
-#define PROC_RDPMC_EXITING   BIT(11)
-#define PROC_NMI_WINDOW	     BIT(22)
-#define PROC_IO_BITMAPS	     BIT(25)
-#define PROC_MONITOR_TRAP    BIT(27)
-#define PROC_MSR_BITMAPS     BIT(28)
-#define PROC_SECONDARY	     BIT(31)
+#define PROC_RDPMC_EXITING BIT(11)
+#define PROC_NMI_WINDOW    BIT(22)
+#define PROC_IO_BITMAPS    BIT(25)
+#define PROC_MONITOR_TRAP  BIT(27)
+#define PROC_MSR_BITMAPS   BIT(28)
+#define PROC_SECONDARY     BIT(31)
 /* "Secondary Processor-Based VM-Execution Controls" */
-#define PROC2_EPT	     BIT(1)
-#define PROC2_RDTSCP	     BIT(3)
-#define PROC2_VPID	     BIT(5)
-#define PROC2_UNRESTRICTED   BIT(7)
-#define PROC2_INVPCID	     BIT(12)
-#define PROC2_XSAVES	     BIT(20)
-#define PROC2_USER_WAIT	     BIT(26)
+#define PROC2_EPT          BIT(1)
+#define PROC2_RDTSCP       BIT(3)
+#define PROC2_VPID         BIT(5)
+#define PROC2_UNRESTRICTED BIT(7)
+#define PROC2_INVPCID      BIT(12)
+#define PROC2_XSAVES       BIT(20)
+#define PROC2_USER_WAIT    BIT(26)
 /* "VM-Exit Controls" */
-#define EXIT_SAVE_DEBUG		   BIT(2)
-#define EXIT_HOST_64		   BIT(9)
+#define EXIT_SAVE_DEBUG            BIT(2)
+#define EXIT_HOST_64               BIT(9)
 #define EXIT_LOAD_PERF_GLOBAL_CTRL BIT(12)
-#define EXIT_SAVE_PAT		   BIT(18)
-#define EXIT_LOAD_PAT		   BIT(19)
-#define EXIT_SAVE_EFER		   BIT(20)
-#define EXIT_LOAD_EFER		   BIT(21)
+#define EXIT_SAVE_PAT              BIT(18)
+#define EXIT_LOAD_PAT              BIT(19)
+#define EXIT_SAVE_EFER             BIT(20)
+#define EXIT_LOAD_EFER             BIT(21)
 #define EXIT_SAVE_PREEMPTION_TIMER BIT(22)
 #define EXIT_SAVE_PERF_GLOBAL_CTRL BIT(30)
 /* "VM-Entry Controls" */
-#define ENTRY_LOAD_DEBUG	    BIT(2)
-#define ENTRY_IA32E		    BIT(9)
+#define ENTRY_LOAD_DEBUG            BIT(2)
+#define ENTRY_IA32E                 BIT(9)
 #define ENTRY_LOAD_PERF_GLOBAL_CTRL BIT(13)
-#define ENTRY_LOAD_PAT		    BIT(14)
-#define ENTRY_LOAD_EFER		    BIT(15)
+#define ENTRY_LOAD_PAT              BIT(14)
+#define ENTRY_LOAD_EFER             BIT(15)
 
 /* "Guest Non-Register State": interruptibility */
-#define BLOCKING_BY_STI	   BIT(0)
+#define BLOCKING_BY_STI    BIT(0)
 #define BLOCKING_BY_MOV_SS BIT(1)
-#define BLOCKING_BY_NMI	   BIT(3)
+#define BLOCKING_BY_NMI    BIT(3)
 #define PENDING_DEBUG_BS   BIT(14)
-#define ACTIVITY_ACTIVE	   0
-#define ACTIVITY_HLT	   1
+#define ACTIVITY_ACTIVE    0
+#define ACTIVITY_HLT       1
 #define ACTIVITY_WAIT_SIPI 3
 
 /* Interruption information, for entries, exits and vectoring alike */
-#define INTERRUPTION_VECTOR	BITS(7, 0)
-#define INTERRUPTION_TYPE	BITS(10, 8)
-#define INTERRUPTION_NMI	FIELD_PUT(INTERRUPTION_TYPE, 2)
-#define INTERRUPTION_EXCEPTION	FIELD_PUT(INTERRUPTION_TYPE, 3)
+#define INTERRUPTION_VECTOR     BITS(7, 0)
+#define INTERRUPTION_TYPE       BITS(10, 8)
+#define INTERRUPTION_NMI        FIELD_PUT(INTERRUPTION_TYPE, 2)
+#define INTERRUPTION_EXCEPTION  FIELD_PUT(INTERRUPTION_TYPE, 3)
 #define INTERRUPTION_ERROR_CODE BIT(11)
-#define INTERRUPTION_VALID	BIT(31)
+#define INTERRUPTION_VALID      BIT(31)
 
 /* SDM Vol. 3D, Appendix "VMX Basic Exit Reasons" */
 enum vmx_exit_reason {
@@ -182,10 +182,10 @@ enum vmx_exit_reason {
 
 /* "Exit Qualification": EPT violations, I/O */
 #define EPT_VIOLATION_NMI_UNBLOCKED BIT(12)
-#define IO_QUALIFICATION_SIZE	    BITS(2, 0) /* less one */
-#define IO_QUALIFICATION_IN	    BIT(3)
-#define IO_QUALIFICATION_STRING	    BIT(4)
-#define IO_QUALIFICATION_PORT	    BITS(31, 16)
+#define IO_QUALIFICATION_SIZE       BITS(2, 0) /* less one */
+#define IO_QUALIFICATION_IN         BIT(3)
+#define IO_QUALIFICATION_STRING     BIT(4)
+#define IO_QUALIFICATION_PORT       BITS(31, 16)
 
 /* One entry of an MSR area. "VM-Exit Controls for MSRs" */
 struct vmx_msr_entry {

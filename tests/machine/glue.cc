@@ -14,7 +14,7 @@ extern "C" {
 #include "ports.h"
 }
 
-#define MAX_CPUS      255
+#define MAX_CPUS 255
 
 /* Where the files go and when to stop: the environment, because bochsrc has no room for lines of ours. */
 #define ENV_DIRECTORY "MACHINE_DIRECTORY"

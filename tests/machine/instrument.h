@@ -16,12 +16,12 @@
 #define BX_INSTR_DEBUG_PROMPT()
 #define BX_INSTR_DEBUG_CMD(cmd)
 
-#define BX_INSTR_CNEAR_BRANCH_TAKEN(cpu_id, from, to) \
+#define BX_INSTR_CNEAR_BRANCH_TAKEN(cpu_id, from, to)                                                                  \
 	pmu_model_branch(BX_CPU_THIS_PTR machine.model, PMU_MODEL_JCC, true, from, to)
-#define BX_INSTR_CNEAR_BRANCH_NOT_TAKEN(cpu_id, from) \
+#define BX_INSTR_CNEAR_BRANCH_NOT_TAKEN(cpu_id, from)                                                                  \
 	pmu_model_branch(BX_CPU_THIS_PTR machine.model, PMU_MODEL_JCC, false, from, RIP)
 #define BX_INSTR_UCNEAR_BRANCH(cpu_id, what, from, to) machine_near_branch(&BX_CPU_THIS_PTR machine, what, from, to)
-#define BX_INSTR_FAR_BRANCH(cpu_id, what, prev_cs, prev_eip, new_cs, new_eip) \
+#define BX_INSTR_FAR_BRANCH(cpu_id, what, prev_cs, prev_eip, new_cs, new_eip)                                          \
 	machine_far_branch(&BX_CPU_THIS_PTR machine, BX_CPU_THIS_PTR far_branch.prev_cpl, prev_eip, new_eip)
 
 #define BX_INSTR_OPCODE(cpu_id, i, opcode, len, is32, is64)
@@ -41,8 +41,8 @@
 #define BX_INSTR_REPEAT_ITERATION(cpu_id, i)
 
 /* Bochs' BX_WRITE and BX_RW have bit 0 set. */
-#define BX_INSTR_LIN_ACCESS(cpu_id, lin, phy, len, memtype, rw) \
-	pmu_model_access(BX_CPU_THIS_PTR machine.model, phy, len, (rw) & 1)
+#define BX_INSTR_LIN_ACCESS(cpu_id, lin, phy, len, memtype, rw)                                                        \
+	pmu_model_access(BX_CPU_THIS_PTR machine.model, phy, len, (rw)&1)
 #define BX_INSTR_PHY_ACCESS(cpu_id, phy, len, memtype, rw)
 
 #define BX_INSTR_INP(addr, len)

@@ -8,8 +8,8 @@
 
 #include "pmu_model.h"
 
-#define BIT(n)                         (UINT64_C(1) << (n))
-#define BITS(hi, lo)                   ((BIT(hi) << 1) - BIT(lo)) /* BITS(63, 0) works: the shift wraps to 0 */
+#define BIT(n)       (UINT64_C(1) << (n))
+#define BITS(hi, lo) ((BIT(hi) << 1) - BIT(lo)) /* BITS(63, 0) works: the shift wraps to 0 */
 
 /* SDM Vol. 4, "IA-32 Architectural MSRs" and "MSRs in the Ice Lake microarchitecture" (MSR_ names). */
 #define MSR_IA32_PMC0                  0x0c1
@@ -73,8 +73,8 @@
 #define MSR_LASTBRANCH_0_TO_IP            0x6c0
 #define MSR_LBR_INFO_0                    0xdc0
 
-#define NR_LBRS                           32
-#define NR_COUNTERS                       (PMU_MODEL_MAX_GP + PMU_MODEL_MAX_FIXED) /* fixed last */
+#define NR_LBRS     32
+#define NR_COUNTERS (PMU_MODEL_MAX_GP + PMU_MODEL_MAX_FIXED) /* fixed last */
 
 /* What can happen while one instruction executes, and how often; see pmu_events.c. */
 enum pmu_signal {

@@ -6,11 +6,11 @@
 #define MACHINE_PORTS_H
 
 /* OUT imm8/DX, AL: power off; the emulator's exit status is AL. 0 is success; guests use 1..99 for failure. */
-#define MACHINE_PORT_EXIT     0xf4
+#define MACHINE_PORT_EXIT 0xf4
 /* OUT DX, AL/EAX: append all machine counters to the statistics file, headed `mark EAX`. */
-#define MACHINE_PORT_MARK     0xf5
+#define MACHINE_PORT_MARK 0xf5
 /* OUT DX, AL: one character to the machine's debug console file. */
-#define MACHINE_PORT_CONSOLE  0xe9
+#define MACHINE_PORT_CONSOLE 0xe9
 
 /* Exit statuses the machine itself gives. */
 #define MACHINE_EXIT_DEADLINE 124 /* the deadline in emulated instructions passed */

@@ -11,12 +11,12 @@
 
 #include "tests/machine/pmu_private.h"
 
-#define MAX_48       BITS(47, 0)
-#define OS           EVTSEL_OS
-#define USR          EVTSEL_USR
-#define ALL          (EVTSEL_EN | OS | USR)
-#define INT          EVTSEL_INT
-#define CMASK(n)     ((uint64_t)(n) << 24)
+#define MAX_48   BITS(47, 0)
+#define OS       EVTSEL_OS
+#define USR      EVTSEL_USR
+#define ALL      (EVTSEL_EN | OS | USR)
+#define INT      EVTSEL_INT
+#define CMASK(n) ((uint64_t)(n) << 24)
 
 #define INSTRUCTIONS UINT64_C(0x00c0)
 #define CYCLES       UINT64_C(0x003c)
@@ -25,7 +25,7 @@
 #define LVT_MASK     0x10000u
 
 /* What GLOBAL_STATUS of this processor can hold. */
-#define STATUS_BITS  (BITS(7, 0) | BITS(35, 32) | BIT(58) | BIT(59) | BIT(61) | BIT(62))
+#define STATUS_BITS (BITS(7, 0) | BITS(35, 32) | BIT(58) | BIT(59) | BIT(61) | BIT(62))
 
 struct machine {
 	struct pmu_model *model;

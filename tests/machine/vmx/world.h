@@ -17,17 +17,17 @@
 #define RFLAGS_FIXED                UINT64_C(2)
 
 /* SDM Vol. 3C, "VM-Instruction Error Numbers" */
-#define ERROR_HOST_STATE            8
+#define ERROR_HOST_STATE 8
 /* SDM Vol. 3D, "VMX Basic Exit Reasons" */
-#define ENTRY_FAILED                UINT64_C(0x80000000)
-#define REASON_INTERRUPT            1
-#define REASON_INIT                 3
-#define REASON_INTERRUPT_WINDOW     7
-#define REASON_NMI_WINDOW           8
-#define REASON_RDPMC                15
-#define REASON_VMCALL               18
-#define REASON_GUEST_STATE          (ENTRY_FAILED | 33)
-#define REASON_MSR_LOAD             (ENTRY_FAILED | 34)
+#define ENTRY_FAILED            UINT64_C(0x80000000)
+#define REASON_INTERRUPT        1
+#define REASON_INIT             3
+#define REASON_INTERRUPT_WINDOW 7
+#define REASON_NMI_WINDOW       8
+#define REASON_RDPMC            15
+#define REASON_VMCALL           18
+#define REASON_GUEST_STATE      (ENTRY_FAILED | 33)
+#define REASON_MSR_LOAD         (ENTRY_FAILED | 34)
 
 struct world_exit {
 	bool entered;      /* false: the instruction failed, with `error` */
