@@ -4,32 +4,33 @@
 
 #include "hv/bits.h"
 
-/* clang-format off: it would take the bits' indentation away */
-#define CPUID_FEATURES             0x1
-#define CPUID_1_ECX_DTES64         BIT(2)
-#define CPUID_1_ECX_DS_CPL         BIT(4)
-#define CPUID_1_ECX_VMX            BIT(5)
-#define CPUID_1_ECX_SMX            BIT(6)
-#define CPUID_1_ECX_PDCM           BIT(15)
-#define CPUID_1_ECX_OSXSAVE        BIT(27)
-#define CPUID_1_ECX_HYPERVISOR     BIT(31)
-#define CPUID_1_EDX_DS             BIT(21)
-#define CPUID_EXTENDED_FEATURES    0x7
-#define CPUID_7_EBX_INTEL_PT       BIT(25)
-#define CPUID_7_ECX_OSPKE          BIT(4)
-#define CPUID_7_EDX_ARCH_LBR       BIT(19)
-#define CPUID_7_1_EAX_PMU_EXTENDED BIT(8) /* leaf 23H */
-#define CPUID_PMU                  0xa
-#define CPUID_PMU_EAX_VERSION      BITS(7, 0)
-#define CPUID_PMU_EAX_COUNTERS     BITS(15, 8)
-#define CPUID_PMU_EDX_FIXED        BITS(4, 0)
-#define CPUID_XSAVE                0xd
-#define XSTATE_PT                  BIT(8)
-#define XSTATE_LBR                 BIT(15)
-#define CPUID_INTEL_PT             0x14
-#define CPUID_ARCH_LBR             0x1c
-#define CPUID_PMU_EXTENDED         0x23
-#define CPUID_ADDRESS_SIZES        0x80000008
+/* It would take the bits' indentation away. */
+/* clang-format off */
+#define CPUID_FEATURES			0x1
+#define  CPUID_1_ECX_DTES64		BIT(2)
+#define  CPUID_1_ECX_DS_CPL		BIT(4)
+#define  CPUID_1_ECX_VMX		BIT(5)
+#define  CPUID_1_ECX_SMX		BIT(6)
+#define  CPUID_1_ECX_PDCM		BIT(15)
+#define  CPUID_1_ECX_OSXSAVE		BIT(27)
+#define  CPUID_1_ECX_HYPERVISOR		BIT(31)
+#define  CPUID_1_EDX_DS			BIT(21)
+#define CPUID_EXTENDED_FEATURES		0x7
+#define  CPUID_7_EBX_INTEL_PT		BIT(25)
+#define  CPUID_7_ECX_OSPKE		BIT(4)
+#define  CPUID_7_EDX_ARCH_LBR		BIT(19)
+#define  CPUID_7_1_EAX_PMU_EXTENDED	BIT(8) /* leaf 23H */
+#define CPUID_PMU			0xa
+#define  CPUID_PMU_EAX_VERSION		BITS(7, 0)
+#define  CPUID_PMU_EAX_COUNTERS		BITS(15, 8)
+#define  CPUID_PMU_EDX_FIXED		BITS(4, 0)
+#define CPUID_XSAVE			0xd
+#define  XSTATE_PT			BIT(8)
+#define  XSTATE_LBR			BIT(15)
+#define CPUID_INTEL_PT			0x14
+#define CPUID_ARCH_LBR			0x1c
+#define CPUID_PMU_EXTENDED		0x23
+#define CPUID_ADDRESS_SIZES		0x80000008
 /* clang-format on */
 
 #endif

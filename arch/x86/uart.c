@@ -1,19 +1,20 @@
 #include "uart.h"
 
-/* clang-format off: it would take the bits' indentation away */
-#define UART_DATA          0
-#define UART_INTERRUPTS    1
+/* It would take the bits' indentation away. */
+/* clang-format off */
+#define UART_DATA	   0
+#define UART_INTERRUPTS	   1
 #define UART_FIFO_CONTROL  2
-#define FIFO_ENABLE_CLEAR  0x07
+#define  FIFO_ENABLE_CLEAR 0x07
 #define UART_LINE_CONTROL  3
-#define LINE_8N1           0x03
-#define LINE_DIVISOR       0x80
+#define  LINE_8N1	   0x03
+#define  LINE_DIVISOR	   0x80
 #define UART_MODEM_CONTROL 4
-#define MODEM_DTR_RTS      0x03
+#define  MODEM_DTR_RTS	   0x03
 #define UART_LINE_STATUS   5
-#define STATUS_EMPTY       0x20
-#define STATUS_ABSENT      0xff /* nobody drives the bus */
-#define UART_CLOCK         115200
+#define  STATUS_EMPTY	   0x20
+#define  STATUS_ABSENT	   0xff /* nobody drives the bus */
+#define UART_CLOCK	   115200
 /* clang-format on */
 
 static void out(unsigned port, uint8_t value)
