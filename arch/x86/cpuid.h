@@ -4,7 +4,7 @@
 
 #include "hv/bits.h"
 
-/* It would take the bits' indentation away. */
+/* clang-format would take the bits' indentation away. */
 /* clang-format off */
 #define CPUID_FEATURES			0x1
 #define  CPUID_1_ECX_DTES64		BIT(2)

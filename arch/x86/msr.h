@@ -4,7 +4,7 @@
 
 #include "hv/bits.h"
 
-/* It would take the bits' indentation away. */
+/* clang-format would take the bits' indentation away. */
 /* clang-format off */
 #define MSR_IA32_APIC_BASE		0x1b
 #define  APIC_BASE_BSP			BIT(8)

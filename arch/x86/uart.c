@@ -1,6 +1,6 @@
 #include "uart.h"
 
-/* It would take the bits' indentation away. */
+/* clang-format would take the bits' indentation away. */
 /* clang-format off */
 #define UART_DATA	   0
 #define UART_INTERRUPTS	   1
