@@ -61,9 +61,9 @@ struct cpu {
 	const struct boot_info *boot;
 	struct regs guest;
 	struct nmi nmi;
-	bool x2apic; /* the local APIC's mode, */
-	uint64_t
-		apic_page; /* and where its registers are in xAPIC mode; both follow IA32_APIC_BASE, whose writes exit */
+	/* Both follow IA32_APIC_BASE, whose writes exit. */
+	bool x2apic;        /* the local APIC's mode, */
+	uint64_t apic_page; /* and where its registers are in xAPIC mode */
 	struct pmu pmu;
 	struct cpu_stats stats;
 	struct dump dump;
