@@ -178,6 +178,7 @@ void vmx_exited(struct cpu *cpu, bool entered)
 
 void vmx_entry_failed(struct cpu *cpu)
 {
+	cpu->stats.root_tsc -= reg_rdtsc(); /* never left root mode */
 	stop(cpu, "VM entry failed, VM-instruction error", vmcs_read(VMCS_INSTRUCTION_ERROR));
 }
 
