@@ -189,13 +189,15 @@ static void shared_nmi(struct cpu *cpu)
 	if (host)
 		host_events_overflowed(pmu, host);
 	pmu->stats.host_pmis += (uint64_t)__builtin_popcountll(host);
-	if (!pmi) {
-		pass_on(cpu);
-	} else if (!host || pmu->ops->interrupting(guest & pmu->guest)) {
+	if (pmi && (!host || pmu->ops->interrupting(guest & pmu->guest))) {
 		pmu->stats.guest_pmis++;
 		guest_pmi(cpu);
+		lvtpc_settle(cpu);
+		return;
 	}
-	lvtpc_settle(cpu);
+	if (!pmi)
+		pass_on(cpu);
+	settle(pmu);
 }
 
 /* A host PMI that struck in root mode since the exit was decided: its mask must not be taken for the guest's. */
@@ -293,6 +295,7 @@ void pmu_apic_access(struct cpu *cpu)
 	quiesce(pmu);
 	if (cpu->nmi.in_root)
 		return; /* comes first; the guest's access exits again */
+	pmu->guest_status |= pmu_take_status(pmu, pmu->ops->status()); /* what comes now is new */
 	host_events_hold(pmu, true);
 	lvtpc_write(pmu->guest_lvtpc);
 	pmu->gate.apic_trapped = false;
