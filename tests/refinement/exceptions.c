@@ -1,0 +1,68 @@
+#include "exceptions.h"
+
+#include "arch/x86/apic.h"
+#include "arch/x86/msr.h"
+#include "hardware.h"
+
+/*
+ * The status bits of host and guest lie in one register, and a PMI doesn't say whose it is. When a host PMI comes, a guest
+ * counter whose status bit is set and that interrupts is taken for a cause. That is wrong where the bit is old, of an
+ * overflow that didn't interrupt, and the guest has enabled the interrupt since without clearing it. Software clears it.
+ */
+bool exception_stale_status(const struct processor *bare, const struct step *step)
+{
+	uint64_t status = 0, enabled = 0;
+
+	if (step->kind != STEP_WRMSR)
+		return false;
+	pmu_model_rdmsr(bare->model, MSR_IA32_PERF_GLOBAL_STATUS, &status);
+	if (step->index - MSR_IA32_PERFEVTSEL0 < PMU_MODEL_MAX_GP && step->value & PERFEVTSEL_INT)
+		enabled = BIT(step->index - MSR_IA32_PERFEVTSEL0);
+	for (unsigned m = 0; step->index == MSR_IA32_FIXED_CTR_CTRL && m < PMU_MODEL_MAX_FIXED; m++)
+		enabled |= step->value & FIXED_CTR_PMI << 4 * m ? BIT(32 + m) : 0;
+	return status & enabled;
+}
+
+/* RDPMC is trapped for all counters or for none; where it isn't, hidden counters can be read. */
+bool exception_rdpmc_hidden(const struct step *step, uint64_t guest_counters)
+{
+	uint32_t index = step->index & 0xffff, type = step->index >> 16;
+	uint64_t counters = type == 0 ? guest_counters & BITS(31, 0) : guest_counters >> 32;
+
+	return step->kind == STEP_RDPMC && (type == 0 || type == 0x4000) && hardware_rdpmc_is_open() &&
+	       !(index < 32 && counters & BIT(index));
+}
+
+/*
+ * While open, the global registers are the hardware's own, and those take the bits of hidden counters. The guest can set
+ * them and read them back until they are closed; what it counts with them is its own instructions.
+ */
+bool exception_hidden_bits(const struct step *step, uint64_t guest_counters)
+{
+	const uint64_t all = BITS(PMU_MODEL_MAX_GP - 1, 0) | BITS(PMU_MODEL_MAX_FIXED - 1, 0) << 32;
+
+	return step->kind == STEP_WRMSR && hardware_is_open() &&
+	       (step->index == MSR_IA32_PERF_GLOBAL_CTRL || step->index == MSR_IA32_PERF_GLOBAL_STATUS_RESET ||
+		step->index == MSR_IA32_PERF_GLOBAL_STATUS_SET) &&
+	       step->value & all & ~guest_counters;
+}
+
+/*
+ * The processor keeps one NMI, and so does pmuvisor while it is in root mode. An NMI from outside that strikes together with
+ * a host PMI there is one with it, as on a bare machine with a PMI of the guest's own.
+ */
+bool exception_nmi_merges(const struct step *step)
+{
+	return step->kind == STEP_NMI;
+}
+
+/*
+ * In xAPIC mode LVTPC isn't trapped: after the guest has written something that doesn't let PMIs in as NMIs, pmuvisor
+ * knows at its next periodic exit. Until then its PMIs are dropped, or come with the guest's vector, and a freeze for the
+ * guest is missed.
+ */
+bool exception_lvtpc_gap(const struct processor *cpu, const struct step *step)
+{
+	return step->kind == STEP_WRITE_LVTPC && !cpu->x2apic && hardware_needs_lvtpc() &&
+	       ((step->value & LVT_MODE) != LVT_NMI || step->value & LVT_MASKED);
+}

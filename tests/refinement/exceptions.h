@@ -1,0 +1,20 @@
+/*
+ * Where a guest under pmuvisor may see something else than a bare one: the whole list. Each has its reason where it is
+ * defined.
+ */
+#ifndef REFINEMENT_EXCEPTIONS_H
+#define REFINEMENT_EXCEPTIONS_H
+
+#include "processor.h"
+
+/* Steps that are left out on both sides. */
+bool exception_stale_status(const struct processor *bare, const struct step *step);
+bool exception_rdpmc_hidden(const struct step *step, uint64_t guest_counters);
+/* Steps that do more than they would bare. */
+bool exception_hidden_bits(const struct step *step, uint64_t guest_counters);
+/* An NMI that can't be late. */
+bool exception_nmi_merges(const struct step *step);
+/* Afterwards an exit is due before a counter overflows. */
+bool exception_lvtpc_gap(const struct processor *cpu, const struct step *step);
+
+#endif

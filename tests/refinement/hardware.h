@@ -1,0 +1,37 @@
+/*
+ * The machine under pmuvisor: a processor with the whole PMU, VMX as far as the PMU notices it, and pmuvisor's own
+ * sources as its root mode. The guest's steps run here as they do on the bare processor.
+ */
+#ifndef REFINEMENT_HARDWARE_H
+#define REFINEMENT_HARDWARE_H
+
+#include "processor.h"
+#include "run.h"
+
+void hardware_start(const struct plan *plan);
+void hardware_stop(void);
+
+void hardware_execute(const struct step *step, struct outcome *outcome);
+/* Between two instructions. `late`: an NMI that is due waits for the next exit. */
+void hardware_boundary(bool late);
+
+/* The guest's part of the machine. */
+struct processor *hardware_processor(void);
+/* What RDMSR would give the guest now, without anything else happening. */
+uint64_t hardware_peek(uint32_t msr);
+uint32_t hardware_peek_lvtpc(void);
+
+/* The global registers are untrapped: direct mode, or a window. RDPMC is. The host's events are live, or in a window. */
+bool hardware_is_open(void);
+bool hardware_rdpmc_is_open(void);
+bool hardware_in_window(void);
+/* pmuvisor wants PMIs as NMIs whatever the guest's LVTPC says, and hasn't put one of its own there yet. */
+bool hardware_needs_lvtpc(void);
+
+/* One exit that means nothing to the guest, with pmuvisor's periodic work done in it. */
+void hardware_poll(void);
+/* Compares what pmuvisor says it counted for the host with what there was to count. */
+void hardware_check_host(void);
+void hardware_report(struct result *result);
+
+#endif

@@ -1,0 +1,52 @@
+/* One run of the refinement test: a configuration and the guest's steps. All chance is in here; a plan replays exactly. */
+#ifndef REFINEMENT_PLAN_H
+#define REFINEMENT_PLAN_H
+
+#include <stdio.h>
+
+#include "hv/config.h"
+
+#define PLAN_MAX_STEPS 400
+
+enum step_kind {
+	STEP_RETIRE, /* `value` instructions that nobody stops */
+	STEP_BRANCH, /* `index` is an enum pmu_model_branch, `value` whether it is taken */
+	STEP_CPUID,  /* leaf `index` */
+	STEP_RDMSR,
+	STEP_WRMSR,
+	STEP_RDPMC,
+	STEP_READ_LVTPC, /* the way the APIC's mode says */
+	STEP_WRITE_LVTPC,
+	STEP_IRET,
+	STEP_NMI,  /* from outside, a watchdog's */
+	STEP_POLL, /* pmuvisor's timer: looks for overflows that no NMI announced */
+	STEP_HOST, /* pmuvisor's own: the host's events stop, or start again */
+	NR_STEP_KINDS,
+};
+
+struct step {
+	enum step_kind kind;
+	bool late;	   /* an NMI due before this instruction is recognized only after its exit */
+	unsigned cpl;	   /* 0 or 3 */
+	unsigned root;	   /* instructions pmuvisor runs in each exit of this step, beside its register accesses */
+	uint32_t index;	   /* MSR, ECX of RDPMC, CPUID leaf ... */
+	uint64_t value;
+};
+
+struct plan {
+	uint64_t seed;
+	struct hv_config config;
+	bool x2apic;	 /* at the start; a later WRMSR may switch it on */
+	bool saves_ctrl; /* the CPU has the VM-exit control that saves PERF_GLOBAL_CTRL */
+	unsigned nr_steps;
+	struct step steps[PLAN_MAX_STEPS];
+};
+
+void plan_generate(struct plan *plan, uint64_t seed);
+void plan_print(const struct plan *plan, FILE *out);
+void step_print(const struct step *step, FILE *out);
+
+/* The partition of `config`, as a bitmap in the layout of the global control register. */
+uint64_t plan_guest_counters(const struct plan *plan);
+
+#endif

@@ -1,0 +1,198 @@
+#include "run.h"
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include "arch/x86/msr.h"
+#include "difference.h"
+#include "exceptions.h"
+#include "hardware.h"
+
+#define HIDDEN(run) (~(run)->guest_counters & (BITS(31, 0) | BITS(47, 32)))
+
+struct run {
+	const struct plan *plan;
+	struct result *result;
+	struct processor bare;
+	uint64_t guest_counters;
+	bool hidden_bits; /* the guest has set some, while it could */
+	bool ended;
+};
+
+static jmp_buf differs;
+static struct result *current;
+
+void difference(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(current->why, sizeof(current->why), format, arguments);
+	va_end(arguments);
+	longjmp(differs, 1);
+}
+
+static void compare(const char *what, unsigned n, uint64_t bare, uint64_t under)
+{
+	if (bare != under)
+		difference("%s %u: bare %#" PRIx64 ", under pmuvisor %#" PRIx64, what, n, bare, under);
+}
+
+static uint64_t peek(const struct processor *cpu, uint32_t msr)
+{
+	uint64_t value = 0;
+
+	pmu_model_rdmsr(cpu->model, msr, &value);
+	return value;
+}
+
+static void compare_counters(const struct run *run)
+{
+	const struct processor *bare = &run->bare, *under = hardware_processor();
+
+	for_each_bit(n, run->guest_counters & BITS(31, 0))
+		compare("counter", (unsigned)n, peek(bare, MSR_IA32_PMC0 + (uint32_t)n),
+			peek(under, MSR_IA32_PMC0 + (uint32_t)n));
+	for_each_bit(m, run->guest_counters >> 32)
+		compare("fixed counter", (unsigned)m, peek(bare, MSR_IA32_FIXED_CTR0 + (uint32_t)m),
+			peek(under, MSR_IA32_FIXED_CTR0 + (uint32_t)m));
+}
+
+static void compare_registers(const struct run *run)
+{
+	static const uint32_t registers[] = { MSR_IA32_PERF_GLOBAL_STATUS, MSR_IA32_PERF_GLOBAL_CTRL,
+					      MSR_IA32_FIXED_CTR_CTRL, MSR_IA32_PERF_GLOBAL_INUSE, MSR_IA32_DEBUGCTL };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(registers); i++) {
+		uint64_t mask = run->hidden_bits && i < 2 ? ~HIDDEN(run) : BITS(63, 0);
+
+		compare("register", i, peek(&run->bare, registers[i]), hardware_peek(registers[i]) & mask);
+	}
+}
+
+static void compare_events(const struct run *run)
+{
+	const struct processor *bare = &run->bare, *under = hardware_processor();
+
+	compare("NMIs taken,", 0, bare->nmis, under->nmis);
+	compare("interrupts accepted,", 0, bare->interrupts, under->interrupts);
+	compare("last vector,", 0, bare->vector, under->vector);
+	compare("x2APIC mode,", 0, bare->x2apic, under->x2apic);
+	compare("NMI blocking,", 0, bare->nmi_blocked, under->nmi_blocked);
+}
+
+static void compare_outcome(const struct outcome *bare, const struct outcome *under, uint64_t mask)
+{
+	compare("#GP", 0, bare->fault, under->fault);
+	compare("value read,", 0, bare->value, under->value & mask);
+	for (unsigned i = 0; i < 4; i++)
+		compare("CPUID register", i, bare->regs[i], under->regs[i]);
+}
+
+static bool is_global(const struct step *step)
+{
+	return step->kind == STEP_RDMSR &&
+	       (step->index == MSR_IA32_PERF_GLOBAL_STATUS || step->index == MSR_IA32_PERF_GLOBAL_CTRL);
+}
+
+static uint64_t pmis(const struct processor *cpu)
+{
+	return pmu_model_pmis_delivered(cpu->model) + pmu_model_pmis_dropped(cpu->model);
+}
+
+/* A PMI caused by the very instruction that opens the gap ends the run: the machines may differ from here on. */
+static void close_gap(struct run *run, uint64_t signalled)
+{
+	run->ended = pmis(hardware_processor()) != signalled;
+	hardware_poll();
+	hardware_boundary(false);
+}
+
+/* One instruction on both machines. */
+static void step_once(struct run *run, const struct step *step, bool late)
+{
+	struct outcome bare = { 0 }, under = { 0 };
+	struct step on_bare = *step;
+	uint64_t mask = run->hidden_bits && is_global(step) ? ~HIDDEN(run) : BITS(63, 0);
+
+	uint64_t signalled = pmis(hardware_processor());
+
+	if (exception_hidden_bits(step, run->guest_counters)) {
+		on_bare.value &= ~HIDDEN(run);
+		run->hidden_bits = true;
+	}
+	hardware_execute(step, &under);
+	if (under.exited)
+		processor_execute_timeless(&run->bare, &on_bare, &bare);
+	else
+		processor_execute(&run->bare, &on_bare, &bare);
+	compare_outcome(&bare, &under, mask);
+	processor_boundary(&run->bare);
+	hardware_boundary(late);
+	if (exception_lvtpc_gap(hardware_processor(), step))
+		close_gap(run, signalled);
+	run->hidden_bits &= hardware_is_open();
+}
+
+static bool left_out(const struct run *run, const struct step *step)
+{
+	return exception_stale_status(&run->bare, step) || exception_rdpmc_hidden(step, run->guest_counters);
+}
+
+/* With an NMI waiting for an exit that comes next, only what counted so far can be compared. */
+static void compare_all(const struct run *run, bool late)
+{
+	compare_counters(run);
+	if (late && hardware_processor()->nmi_latched)
+		return;
+	compare_registers(run);
+	compare_events(run);
+	compare("LVTPC", 0, pmu_model_read_lvtpc(run->bare.model), hardware_peek_lvtpc());
+}
+
+static bool next_is_late(const struct plan *plan, unsigned i)
+{
+	return i + 1 < plan->nr_steps && !exception_nmi_merges(&plan->steps[i]) && plan->steps[i + 1].kind == STEP_CPUID && plan->steps[i + 1].late;
+}
+
+static void run_steps(struct run *run)
+{
+	const struct plan *plan = run->plan;
+
+	for (unsigned i = 0; i < plan->nr_steps && !run->ended; i++) {
+		const struct step *step = &plan->steps[i];
+		uint64_t times = step->kind == STEP_RETIRE ? step->value : 1;
+
+		run->result->step = i;
+		if (left_out(run, step))
+			continue;
+		for (uint64_t n = 0; n < times; n++)
+			step_once(run, step, next_is_late(plan, i) && n + 1 == times);
+		if (run->ended)
+			break;
+		compare_all(run, next_is_late(plan, i));
+		run->result->steps++;
+		hardware_check_host();
+	}
+}
+
+void run_plan(const struct plan *plan, struct result *result)
+{
+	static struct run run;
+
+	*result = (struct result){ 0 };
+	current = result;
+	run = (struct run){ .plan = plan, .result = result, .guest_counters = plan_guest_counters(plan) };
+	processor_start(&run.bare, (unsigned)__builtin_popcountll(run.guest_counters & BITS(31, 0)),
+			(unsigned)__builtin_popcountll(run.guest_counters >> 32), plan->x2apic);
+	if (setjmp(differs)) {
+		result->differs = true;
+	} else {
+		hardware_start(plan);
+		run_steps(&run);
+	}
+	hardware_report(result);
+	processor_stop(&run.bare);
+	hardware_stop();
+}

@@ -1,0 +1,72 @@
+#include "truth.h"
+
+#include <inttypes.h>
+
+#include "arch/x86/msr.h"
+#include "difference.h"
+
+static uint64_t read_msr(const struct processor *cpu, uint32_t msr)
+{
+	uint64_t value = 0;
+
+	pmu_model_rdmsr(cpu->model, msr, &value);
+	return value;
+}
+
+static bool selected(const struct processor *cpu, unsigned n)
+{
+	if (n < 32)
+		return read_msr(cpu, MSR_IA32_PERFEVTSEL0 + n) & PERFEVTSEL_EN;
+	return read_msr(cpu, MSR_IA32_FIXED_CTR_CTRL) >> 4 * (n - 32) & (FIXED_CTR_USR | FIXED_CTR_OS);
+}
+
+/* The registers let this counter count: pmuvisor stops its own while it works on them, and that is no loss. */
+static bool running(const struct processor *cpu, unsigned n)
+{
+	return read_msr(cpu, MSR_IA32_PERF_GLOBAL_CTRL) & BIT(n) && selected(cpu, n) &&
+	       !(read_msr(cpu, MSR_IA32_PERF_GLOBAL_STATUS) & PMU_STATUS_CTR_FROZEN);
+}
+
+/*
+ * Closed, the rule is the configuration's alone. Open, the host is paused; but a guest may enable a hidden counter in
+ * direct mode, and counts in it what the host doesn't want counted.
+ */
+static bool counted(const struct processor *cpu, const struct pmu *pmu, const struct pmu_host_event *event,
+		    enum truth_mode mode)
+{
+	if (mode == TRUTH_CLOSED)
+		return event->config->guest;
+	return !pmu->window && running(cpu, event->counter);
+}
+
+static unsigned weight(const struct config_event *event, bool branch)
+{
+	switch (event->event) {
+	case 0xc0: return 1;
+	case 0xc4: return branch;
+	default: return 2; /* core cycles: pmu_events.c says two an instruction */
+	}
+}
+
+void truth_retired(struct truth *truth, const struct processor *cpu, const struct pmu *pmu, enum truth_mode mode,
+		   unsigned cpl, bool branch)
+{
+	for (unsigned i = 0; i < pmu->nr_events; i++) {
+		const struct pmu_host_event *event = &pmu->events[i];
+		unsigned events = weight(event->config, branch);
+
+		if (events && (cpl ? event->config->user : event->config->kernel) && counted(cpu, pmu, event, mode))
+			truth->counts[i] += events;
+	}
+}
+
+void truth_check(const struct truth *truth, const struct pmu *pmu)
+{
+	for (unsigned i = 0; i < pmu->nr_events; i++) {
+		uint64_t count = pmu_host_count(pmu, &pmu->events[i]);
+
+		if (count != truth->counts[i])
+			difference("host event %u (%s) counted %" PRIu64 " of %" PRIu64, i, pmu->events[i].config->name,
+				   count, truth->counts[i]);
+	}
+}

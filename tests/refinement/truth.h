@@ -1,0 +1,19 @@
+/* What the host's events should have counted, by adding up what retired: no counter, no reload, no pause in it. */
+#ifndef REFINEMENT_TRUTH_H
+#define REFINEMENT_TRUTH_H
+
+#include "hv/pmu.h"
+#include "processor.h"
+
+struct truth {
+	uint64_t counts[CONFIG_MAX_EVENTS];
+};
+
+/* Where an instruction retired: in the guest with the global registers closed or open to it, or in pmuvisor. */
+enum truth_mode { TRUTH_CLOSED, TRUTH_OPEN, TRUTH_ROOT };
+
+void truth_retired(struct truth *truth, const struct processor *cpu, const struct pmu *pmu, enum truth_mode mode,
+		   unsigned cpl, bool branch);
+void truth_check(const struct truth *truth, const struct pmu *pmu);
+
+#endif
