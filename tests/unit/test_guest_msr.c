@@ -297,7 +297,10 @@ static void pebs_and_bts_read_unavailable(void **state)
 	msrs[MISC_ENABLE] = 0x850089;
 	assert_int_equal(rdmsr(MISC_ENABLE), 0x851889);
 	wrmsr(MISC_ENABLE, 0x51889);
-	assert_int_equal(msrs[MISC_ENABLE], 0x50089); /* the hardware's two bits are kept */
+	assert_int_equal(msrs[MISC_ENABLE], 0x50089); /* the hardware's two bits are kept, */
+	msrs[MISC_ENABLE] = 0x1000;
+	wrmsr(MISC_ENABLE, 0x51889);
+	assert_int_equal(msrs[MISC_ENABLE], 0x51089); /* whichever way they are */
 	wrmsr_faults(MISC_ENABLE, 0x50889);
 	wrmsr_faults(MISC_ENABLE, 0x51089);
 	wrmsr_faults(MISC_ENABLE, BIT(34) | 0x51889);
@@ -461,6 +464,8 @@ static void rdpmc_knows_the_partition(void **state)
 	rdpmc(32, INJECT_GP);
 	rdpmc(0x40000003, INJECT_GP);
 	rdpmc(0x40000020, INJECT_GP);
+	rdpmc(64, INJECT_GP);
+	rdpmc(0x40000040, INJECT_GP);
 	rdpmc(0x20000000, INJECT_GP); /* performance metrics */
 	rdpmc(0x80000000, INJECT_GP);
 }
