@@ -70,7 +70,7 @@ void host_events_program(struct pmu *pmu)
 }
 
 /* Goes on from `value`, which lies past the wrap, towards the next multiple of the period. */
-static void reload(struct pmu *pmu, struct pmu_host_event *event, uint64_t value)
+static void reload(const struct pmu *pmu, struct pmu_host_event *event, uint64_t value)
 {
 	uint64_t period = event->config->period;
 
@@ -99,19 +99,34 @@ void host_events_overflowed(struct pmu *pmu, uint64_t counters)
 
 #define HELD_BACK BIT(40)
 
+static void hold_back(const struct pmu *pmu, struct pmu_host_event *event)
+{
+	uint64_t value = pmu->ops->read(event->counter);
+
+	event->start = (event->start - HELD_BACK) & width_mask(pmu);
+	pmu->ops->write(event->counter, (value - HELD_BACK) & width_mask(pmu));
+}
+
+/* A period that has ended meanwhile ends now. */
+static void let_go(const struct pmu *pmu, struct pmu_host_event *event)
+{
+	uint64_t value = pmu->ops->read(event->counter) + HELD_BACK;
+
+	event->start = (event->start + HELD_BACK) & width_mask(pmu);
+	if (value > width_mask(pmu))
+		reload(pmu, event, value & width_mask(pmu));
+	else
+		pmu->ops->write(event->counter, value);
+}
+
 void host_events_hold(struct pmu *pmu, bool hold)
 {
 	if (pmu->held == hold)
 		return;
 	pmu->held = hold;
 	for (unsigned i = 0; i < pmu->nr_events; i++) {
-		struct pmu_host_event *event = &pmu->events[i];
-		uint64_t by = hold ? -HELD_BACK : HELD_BACK;
-
-		if (!event->config->period)
-			continue;
-		pmu->ops->write(event->counter, (pmu->ops->read(event->counter) + by) & width_mask(pmu));
-		event->start = (event->start + by) & width_mask(pmu);
+		if (pmu->events[i].config->period)
+			(hold ? hold_back : let_go)(pmu, &pmu->events[i]);
 	}
 }
 

@@ -84,8 +84,7 @@ void lvtpc_settle(struct cpu *cpu)
 
 void lvtpc_open(struct pmu *pmu)
 {
-	if (is_untrapped(pmu))
-		pmu->guest_lvtpc = lvtpc_read();
+	learn(pmu);
 	pmu->gate.step = false;
 	borrow(pmu, false);
 }
@@ -269,18 +268,24 @@ void pmu_apic_mode_changed(struct cpu *cpu)
 	settle(pmu);
 }
 
+/* Overflows that no NMI announced, as the entry was masked. */
+static void take_late(struct pmu *pmu, uint64_t status)
+{
+	uint64_t host = status & pmu->host;
+
+	if (host)
+		host_events_overflowed(pmu, host);
+	pmu->stats.host_late += (uint64_t)__builtin_popcountll(host & pmu->host_sampling);
+}
+
 void pmu_poll(struct cpu *cpu)
 {
 	struct pmu *pmu = &cpu->pmu;
-	uint64_t host;
 
 	if (pmu_is_open(pmu))
 		return;
 	pmi_take_in_flight(cpu);
-	host = pmu->ops->status() & pmu->host;
-	if (host)
-		host_events_overflowed(pmu, host);
-	pmu->stats.host_late += (uint64_t)__builtin_popcountll(host & pmu->host_sampling);
+	take_late(pmu, pmu->ops->status());
 	lvtpc_refresh(cpu);
 }
 
@@ -291,11 +296,14 @@ void pmu_poll(struct cpu *cpu)
 void pmu_apic_access(struct cpu *cpu)
 {
 	struct pmu *pmu = &cpu->pmu;
+	uint64_t status;
 
 	quiesce(pmu);
 	if (cpu->nmi.in_root)
 		return; /* comes first; the guest's access exits again */
-	pmu->guest_status |= pmu_take_status(pmu, pmu->ops->status()); /* what comes now is new */
+	status = pmu->ops->status();
+	pmu->guest_status |= pmu_take_status(pmu, status);
+	take_late(pmu, status);
 	host_events_hold(pmu, true);
 	lvtpc_write(pmu->guest_lvtpc);
 	pmu->gate.apic_trapped = false;
