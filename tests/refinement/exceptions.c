@@ -5,9 +5,10 @@
 #include "hardware.h"
 
 /*
- * The status bits of host and guest lie in one register, and a PMI doesn't say whose it is. When a host PMI comes, a guest
- * counter whose status bit is set and that interrupts is taken for a cause. That is wrong where the bit is old, of an
- * overflow that didn't interrupt, and the guest has enabled the interrupt since without clearing it. Software clears it.
+ * The status bits of host and guest lie in one register, and a PMI doesn't say whose it is. When a host PMI comes, a
+ * guest counter whose status bit is set and that interrupts is taken for a cause. That is wrong where the bit is old,
+ * of an overflow that didn't interrupt, and the guest has enabled the interrupt since without clearing it. Software
+ * clears it.
  */
 bool exception_stale_status(const struct processor *bare, const struct step *step)
 {
@@ -34,8 +35,8 @@ bool exception_rdpmc_hidden(const struct step *step, uint64_t guest_counters)
 }
 
 /*
- * While open, the global registers are the hardware's own, and those take the bits of hidden counters. The guest can set
- * them and read them back until they are closed; what it counts with them is its own instructions.
+ * While open, the global registers are the hardware's own, and those take the bits of hidden counters. The guest can
+ * set them and read them back until they are closed; what it counts with them is its own instructions.
  */
 bool exception_hidden_bits(const struct step *step, uint64_t guest_counters)
 {
@@ -48,8 +49,8 @@ bool exception_hidden_bits(const struct step *step, uint64_t guest_counters)
 }
 
 /*
- * The processor keeps one NMI, and so does pmuvisor while it is in root mode. An NMI from outside that strikes together with
- * a host PMI there is one with it, as on a bare machine with a PMI of the guest's own.
+ * The processor keeps one NMI, and so does pmuvisor while it is in root mode. An NMI from outside that strikes
+ * together with a host PMI there is one with it, as on a bare machine with a PMI of the guest's own.
  */
 bool exception_nmi_merges(const struct step *step)
 {
@@ -58,8 +59,8 @@ bool exception_nmi_merges(const struct step *step)
 
 /*
  * In xAPIC mode LVTPC isn't trapped: after the guest has written something that doesn't let PMIs in as NMIs, pmuvisor
- * knows at its next periodic exit. Until then its PMIs are dropped, or come with the guest's vector, and a freeze for the
- * guest is missed.
+ * knows at its next periodic exit. Until then its PMIs are dropped, or come with the guest's vector, and a freeze for
+ * the guest is missed.
  */
 bool exception_lvtpc_gap(const struct processor *cpu, const struct step *step)
 {

@@ -18,7 +18,7 @@
 #include "random.h"
 #include "tests/machine/pmu_model.h"
 
-#define WIDTH	     48
+#define WIDTH        48
 #define STATUS_FLAGS (BITS(59, 58) | BITS(62, 61))
 #define RESERVED     3 /* percent of writes with a bit that may be reserved */
 
@@ -27,6 +27,7 @@ struct generator {
 	struct random random;
 	uint64_t counters; /* the guest's */
 	unsigned cpl;
+	bool toggles; /* the host's events stop and start */
 };
 
 static unsigned below(struct generator *g, unsigned n)
@@ -69,7 +70,7 @@ static void add(struct generator *g, enum step_kind kind, uint32_t index, uint64
 		.kind = kind,
 		.late = percent(g, 50),
 		.cpl = privileged ? 0 : g->cpl,
-		.root = below(g, 12),
+		.root = below(g, percent(g, 3) ? 100 : 12),
 		.index = index,
 		.value = value,
 	};
@@ -78,7 +79,8 @@ static void add(struct generator *g, enum step_kind kind, uint32_t index, uint64
 /* One that may not exist, now and then: the guest finds out how many it has. */
 static unsigned any_gp(struct generator *g)
 {
-	return below(g, percent(g, 5) ? PMU_MODEL_MAX_GP + 2 : (unsigned)__builtin_popcountll(g->counters & BITS(31, 0)));
+	return below(g,
+		     percent(g, 5) ? PMU_MODEL_MAX_GP + 2 : (unsigned)__builtin_popcountll(g->counters & BITS(31, 0)));
 }
 
 static unsigned any_fixed(struct generator *g)
@@ -97,8 +99,8 @@ static uint64_t near_overflow(struct generator *g)
 
 static uint64_t any_selector(struct generator *g)
 {
-	static const uint16_t events[] = { 0x00c0, 0x00c0, 0x00c0, 0x00c0, 0x00c4, 0x11c4, 0x20c4, 0x40c4,
-					   0x003c, 0x013c, 0x01a4, 0x00ff, 0x0000 };
+	static const uint16_t events[] = { 0x00c0, 0x00c0, 0x00c0, 0x00c0, 0x00c4, 0x11c4, 0x20c4,
+					   0x40c4, 0x003c, 0x013c, 0x01a4, 0x00ff, 0x0000 };
 	uint64_t event = random_pick(&g->random, events);
 	uint64_t selector = event;
 
@@ -152,7 +154,8 @@ static void write_status_reset(struct generator *g)
 
 static void write_status_set(struct generator *g)
 {
-	uint64_t bits = BIT(below(g, 2)) | (percent(g, 20) ? BIT(32) : 0) | (percent(g, 20) ? STATUS_FLAGS & any_bit(g) : 0);
+	uint64_t bits = BIT(below(g, 2)) | (percent(g, 20) ? BIT(32) : 0) |
+			(percent(g, 20) ? STATUS_FLAGS & any_bit(g) : 0);
 
 	add(g, STEP_WRMSR, MSR_IA32_PERF_GLOBAL_STATUS_SET, maybe_reserved(g, bits));
 }
@@ -178,11 +181,20 @@ static void write_lvtpc(struct generator *g)
 static void read_something(struct generator *g)
 {
 	static const uint32_t registers[] = {
-		MSR_IA32_PERF_GLOBAL_STATUS, MSR_IA32_PERF_GLOBAL_STATUS, MSR_IA32_PERF_GLOBAL_CTRL,
-		MSR_IA32_PERF_GLOBAL_INUSE,  MSR_IA32_FIXED_CTR_CTRL,	  MSR_IA32_DEBUGCTL,
-		MSR_IA32_MISC_ENABLE,	     MSR_IA32_PERF_CAPABILITIES,  MSR_IA32_PERF_GLOBAL_STATUS_RESET,
-		MSR_X2APIC_LVTPC,	     MSR_PERF_METRICS,		  MSR_IA32_PEBS_ENABLE,
-		MSR_IA32_DS_AREA,	     MSR_IA32_APIC_BASE,
+		MSR_IA32_PERF_GLOBAL_STATUS,
+		MSR_IA32_PERF_GLOBAL_STATUS,
+		MSR_IA32_PERF_GLOBAL_CTRL,
+		MSR_IA32_PERF_GLOBAL_INUSE,
+		MSR_IA32_FIXED_CTR_CTRL,
+		MSR_IA32_DEBUGCTL,
+		MSR_IA32_MISC_ENABLE,
+		MSR_IA32_PERF_CAPABILITIES,
+		MSR_IA32_PERF_GLOBAL_STATUS_RESET,
+		MSR_X2APIC_LVTPC,
+		MSR_PERF_METRICS,
+		MSR_IA32_PEBS_ENABLE,
+		MSR_IA32_DS_AREA,
+		MSR_IA32_APIC_BASE,
 	};
 	static const uint32_t counters[] = { MSR_IA32_PMC0, MSR_IA32_PERFEVTSEL0, MSR_IA32_A_PMC0 };
 
@@ -249,7 +261,10 @@ static void control(struct generator *g)
 	case 0: write_status_set(g); break;
 	case 1: write_debugctl(g); break;
 	case 2: write_something(g); break;
-	case 3: add(g, STEP_HOST, 0, 0); break;
+	case 3:
+		if (g->toggles)
+			add(g, STEP_HOST, 0, 0);
+		break;
 	case 4: add(g, STEP_NMI, 0, 0); break;
 	case 5: add(g, STEP_POLL, 0, 0); break;
 	case 6: add(g, STEP_READ_LVTPC, 0, 0); break;
@@ -325,7 +340,7 @@ static void host_event(struct generator *g, struct config_event *event)
 	event->kernel = percent(g, 80) || !event->user;
 	event->guest = percent(g, 80);
 	event->host = percent(g, 50) || !event->guest;
-	if (percent(g, 35))
+	if (percent(g, 25))
 		return;
 	/* As the configuration demands in its own measure: a period in pmuvisor longer than what it does for one exit. */
 	event->period = event->host && event->kernel ? 600 + below(g, 600) : 5 + below(g, 150);
@@ -338,7 +353,7 @@ static void configure(struct generator *g)
 
 	config->host_counters = 1 + below(g, 3);
 	config->host_fixed = random_pick(&g->random, fixed);
-	config->nr_events = below(g, config->host_counters + 1);
+	config->nr_events = percent(g, 15) ? 0 : 1 + below(g, config->host_counters);
 	config->rdpmc = percent(g, 25) ? CONFIG_RDPMC_DIRECT : CONFIG_RDPMC_TRAP;
 	for (unsigned i = 0; i < config->nr_events; i++)
 		host_event(g, &config->events[i]);
@@ -360,6 +375,7 @@ void plan_generate(struct plan *plan, uint64_t seed)
 	configure(&g);
 	plan->x2apic = percent(&g, 40);
 	plan->saves_ctrl = percent(&g, 50);
+	g.toggles = percent(&g, 40);
 	g.counters = plan_guest_counters(plan);
 	prologue(&g);
 	while (plan->nr_steps < PLAN_MAX_STEPS)

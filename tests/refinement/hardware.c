@@ -21,14 +21,15 @@
 #include "hv/stop.h"
 #include "truth.h"
 
-#define NR_MSRS	   0x2000
-#define ROOT_TICKS 32 /* a whole period of the slowest clock an event counts, so that root mode leaves its phase alone */
-#define MAX_EXITS  1000
-#define APIC_PAGE  UINT64_C(0xfee00000)
+#define NR_MSRS 0x2000
+#define ROOT_TICKS                                                                                                     \
+	32 /* a whole period of the slowest clock an event counts, so that root mode leaves its phase alone */
+#define MAX_EXITS 1000
+#define APIC_PAGE UINT64_C(0xfee00000)
 
 struct hardware {
 	struct processor guest; /* and while in root mode, the processor all the same */
-	struct cpu cpu;		/* pmuvisor's */
+	struct cpu cpu;         /* pmuvisor's */
 	struct boot_info boot;
 	uint64_t apic_pte;
 	uint8_t traps_open[NR_MSRS], traps_closed[NR_MSRS];
@@ -245,8 +246,8 @@ static void leave(enum exit_reason reason)
 }
 
 /*
- * "Checks on VMX Controls": an NMI can't be injected into its own blocking, nor two events at once. "Monitor Trap Flag":
- * with an event injected, the step is over before the first instruction.
+ * "Checks on VMX Controls": an NMI can't be injected into its own blocking, nor two events at once. "Monitor Trap
+ * Flag": with an event injected, the step is over before the first instruction.
  */
 static void inject(void)
 {
@@ -297,10 +298,13 @@ static void vm_exit(enum exit_reason reason)
 /* The exits that answer_exit() hands on to code that is not under test here. */
 void dump_tick(struct cpu *cpu)
 {
-	if (hw.step->kind == STEP_HOST)
-		pmu_host_enable(cpu, hw.host_enabled = !hw.host_enabled);
-	else
+	if (hw.step->kind != STEP_HOST) {
 		pmu_poll(cpu);
+		return;
+	}
+	hw.host_enabled = !hw.host_enabled;
+	hw.truth.restarted = true;
+	pmu_host_enable(cpu, hw.host_enabled);
 }
 
 enum verdict hypercall(struct cpu *cpu)
@@ -399,7 +403,11 @@ static void start_pmuvisor(const struct plan *plan)
 
 	hw.boot = (struct boot_info){ .config = plan->config, .apic_pte = (uintptr_t)&hw.apic_pte };
 	hw.cpu = (struct cpu){
-		.self = &hw.cpu, .ops = &ops, .boot = &hw.boot, .x2apic = plan->x2apic, .apic_page = APIC_PAGE,
+		.self = &hw.cpu,
+		.ops = &ops,
+		.boot = &hw.boot,
+		.x2apic = plan->x2apic,
+		.apic_page = APIC_PAGE,
 	};
 	/* this_cpu() reads GS:0, as on the target. */
 	if (syscall(SYS_arch_prctl, ARCH_SET_GS, &hw.cpu))
@@ -417,7 +425,10 @@ void hardware_start(const struct plan *plan)
 
 	hw = (struct hardware){ .step = &first, .root = true, .saves_ctrl = plan->saves_ctrl };
 	hw.vmcs = (struct pmu_model_vmcs){
-		.load_global_ctrl = true, .load_debugctl = true, .save_debugctl = true, .load_host_global_ctrl = true,
+		.load_global_ctrl = true,
+		.load_debugctl = true,
+		.save_debugctl = true,
+		.load_host_global_ctrl = true,
 	};
 	processor_start(&hw.guest, PMU_MODEL_MAX_GP, PMU_MODEL_MAX_FIXED, plan->x2apic);
 	start_pmuvisor(plan);
@@ -603,8 +614,11 @@ bool hardware_needs_lvtpc(void)
 
 void hardware_check_host(void)
 {
+	uint64_t status = 0;
+
 	hw.quiet = true;
-	truth_check(&hw.truth, &hw.cpu.pmu);
+	processor_rdmsr(&hw.guest, MSR_IA32_PERF_GLOBAL_STATUS, &status);
+	truth_check(&hw.truth, &hw.cpu.pmu, status);
 	hw.quiet = false;
 }
 

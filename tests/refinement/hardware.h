@@ -21,7 +21,9 @@ struct processor *hardware_processor(void);
 uint64_t hardware_peek(uint32_t msr);
 uint32_t hardware_peek_lvtpc(void);
 
-/* The global registers are untrapped: direct mode, or a window. RDPMC is. The host's events are live, or in a window. */
+/*
+ * The global registers are untrapped: direct mode, or a window. RDPMC is. The host's events are live, or in a window.
+ */
 bool hardware_is_open(void);
 bool hardware_rdpmc_is_open(void);
 bool hardware_in_window(void);

@@ -1,6 +1,6 @@
 /*
- * refinement [--seed N] [--steps N] [--replay SEED]: random plans until that many guest steps were compared. Ends with a
- * figure and a count that a script can read; at the first difference, with the shortest plan that shows it.
+ * refinement [--seed N] [--steps N] [--replay SEED]: random plans until that many guest steps were compared. Ends
+ * with a figure and a count that a script can read; at the first difference, with the shortest plan that shows it.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -82,8 +82,8 @@ int main(int argc, char **argv)
 		return !run_seed(replay, &totals);
 	printf("seed %" PRIu64 "\n", seed);
 	passed = run_until(seed, option(argc, argv, "--steps", DEFAULT_STEPS), &totals);
-	printf("%" PRIu64 " plans: %" PRIu64 " NMIs and %" PRIu64 " interrupts for the guest, %" PRIu64 " windows, %" PRIu64
-	       " host PMIs\n",
+	printf("%" PRIu64 " plans: %" PRIu64 " NMIs and %" PRIu64 " interrupts for the guest, %" PRIu64
+	       " windows, %" PRIu64 " host PMIs\n",
 	       totals.plans, totals.nmis, totals.interrupts, totals.windows, totals.host_pmis);
 	if (passed && !enough(&totals)) {
 		printf("too little happened in them for a test\n");

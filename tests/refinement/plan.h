@@ -1,4 +1,7 @@
-/* One run of the refinement test: a configuration and the guest's steps. All chance is in here; a plan replays exactly. */
+/*
+ * One run of the refinement test: a configuration and the guest's steps. All chance is in here; a plan replays
+ * exactly.
+ */
 #ifndef REFINEMENT_PLAN_H
 #define REFINEMENT_PLAN_H
 
@@ -26,17 +29,17 @@ enum step_kind {
 
 struct step {
 	enum step_kind kind;
-	bool late;	   /* an NMI due before this instruction is recognized only after its exit */
-	unsigned cpl;	   /* 0 or 3 */
-	unsigned root;	   /* instructions pmuvisor runs in each exit of this step, beside its register accesses */
-	uint32_t index;	   /* MSR, ECX of RDPMC, CPUID leaf ... */
+	bool late;      /* an NMI due before this instruction is recognized only after its exit */
+	unsigned cpl;   /* 0 or 3 */
+	unsigned root;  /* instructions pmuvisor runs in each exit of this step, beside its register accesses */
+	uint32_t index; /* MSR, ECX of RDPMC, CPUID leaf ... */
 	uint64_t value;
 };
 
 struct plan {
 	uint64_t seed;
 	struct hv_config config;
-	bool x2apic;	 /* at the start; a later WRMSR may switch it on */
+	bool x2apic;     /* at the start; a later WRMSR may switch it on */
 	bool saves_ctrl; /* the CPU has the VM-exit control that saves PERF_GLOBAL_CTRL */
 	unsigned nr_steps;
 	struct step steps[PLAN_MAX_STEPS];

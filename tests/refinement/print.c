@@ -4,12 +4,18 @@
 #include "plan.h"
 
 static const char *const names[NR_STEP_KINDS] = {
-	[STEP_RETIRE] = "retire",	  [STEP_BRANCH] = "branch",
-	[STEP_CPUID] = "cpuid",		  [STEP_RDMSR] = "rdmsr",
-	[STEP_WRMSR] = "wrmsr",		  [STEP_RDPMC] = "rdpmc",
-	[STEP_READ_LVTPC] = "read LVTPC", [STEP_WRITE_LVTPC] = "write LVTPC",
-	[STEP_IRET] = "iret",		  [STEP_NMI] = "NMI from outside",
-	[STEP_POLL] = "pmuvisor polls",	  [STEP_HOST] = "host events on/off",
+	[STEP_RETIRE] = "retire",
+	[STEP_BRANCH] = "branch",
+	[STEP_CPUID] = "cpuid",
+	[STEP_RDMSR] = "rdmsr",
+	[STEP_WRMSR] = "wrmsr",
+	[STEP_RDPMC] = "rdpmc",
+	[STEP_READ_LVTPC] = "read LVTPC",
+	[STEP_WRITE_LVTPC] = "write LVTPC",
+	[STEP_IRET] = "iret",
+	[STEP_NMI] = "NMI from outside",
+	[STEP_POLL] = "pmuvisor polls",
+	[STEP_HOST] = "host events on/off",
 };
 
 void step_print(const struct step *step, FILE *out)

@@ -5,14 +5,14 @@
 
 #include "tests/machine/pmu_private.h"
 
-#define MSR_IA32_APIC_BASE	0x1b
-#define MSR_X2APIC_LVTPC	0x834
-#define MSR_X2APIC_SELF_IPI	0x83f
-#define APIC_BASE_DEFAULT	UINT64_C(0xfee00900) /* enabled, boot processor */
-#define APIC_BASE_X2APIC	BIT(10)
-#define LVTPC_IMPLEMENTED	UINT64_C(0x117ff)
-#define CPUID_PMU		0x0a
-#define GUEST_TICKS		2
+#define MSR_IA32_APIC_BASE  0x1b
+#define MSR_X2APIC_LVTPC    0x834
+#define MSR_X2APIC_SELF_IPI 0x83f
+#define APIC_BASE_DEFAULT   UINT64_C(0xfee00900) /* enabled, boot processor */
+#define APIC_BASE_X2APIC    BIT(10)
+#define LVTPC_IMPLEMENTED   UINT64_C(0x117ff)
+#define CPUID_PMU           0x0a
+#define GUEST_TICKS         2
 
 static void deliver_pmi(void *opaque, enum pmu_model_delivery mode, unsigned vector)
 {
@@ -27,7 +27,7 @@ static void deliver_pmi(void *opaque, enum pmu_model_delivery mode, unsigned vec
 static bool write_memory(void *opaque, uint64_t linear, const void *data, unsigned size)
 {
 	(void)opaque, (void)linear, (void)data, (void)size;
-	assert(!"the model writes no memory");
+	assert(0 && "the model writes no memory");
 	return false;
 }
 

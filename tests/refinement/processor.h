@@ -1,6 +1,7 @@
 /*
  * One logical processor as a guest's instruction finds it where nothing stops it: a PMU model, its local APIC's mode,
- * and the latch and the blocking of NMIs. The bare machine is one of these and nothing else; pmuvisor's has one under it.
+ * and the latch and the blocking of NMIs. The bare machine is one of these and nothing else; pmuvisor's has one under
+ * it.
  */
 #ifndef REFINEMENT_PROCESSOR_H
 #define REFINEMENT_PROCESSOR_H
@@ -12,17 +13,17 @@ struct processor {
 	struct pmu_model *model;
 	bool x2apic;
 	bool nmi_latched, nmi_blocked;
-	uint64_t clock;		 /* time-stamp counter */
-	uint64_t nmis;		 /* taken by the guest */
-	uint64_t interrupts;	 /* fixed ones, accepted by the APIC */
-	unsigned vector;	 /* of the last one */
+	uint64_t clock;      /* time-stamp counter */
+	uint64_t nmis;       /* taken by the guest */
+	uint64_t interrupts; /* fixed ones, accepted by the APIC */
+	unsigned vector;     /* of the last one */
 };
 
 /* What the guest got from a step. */
 struct outcome {
-	bool fault;    /* #GP(0) */
-	bool exited;   /* pmuvisor completed it */
-	uint64_t value; /* read */
+	bool fault;       /* #GP(0) */
+	bool exited;      /* pmuvisor completed it */
+	uint64_t value;   /* read */
 	uint32_t regs[4]; /* of CPUID */
 };
 

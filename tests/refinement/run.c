@@ -80,6 +80,8 @@ static void compare_events(const struct run *run)
 	compare("last vector,", 0, bare->vector, under->vector);
 	compare("x2APIC mode,", 0, bare->x2apic, under->x2apic);
 	compare("NMI blocking,", 0, bare->nmi_blocked, under->nmi_blocked);
+	if (hardware_in_window() && !under->nmi_blocked)
+		difference("the host is paused although the guest handles no NMI");
 }
 
 static void compare_outcome(const struct outcome *bare, const struct outcome *under, uint64_t mask)
@@ -153,7 +155,8 @@ static void compare_all(const struct run *run, bool late)
 
 static bool next_is_late(const struct plan *plan, unsigned i)
 {
-	return i + 1 < plan->nr_steps && !exception_nmi_merges(&plan->steps[i]) && plan->steps[i + 1].kind == STEP_CPUID && plan->steps[i + 1].late;
+	return i + 1 < plan->nr_steps && !exception_nmi_merges(&plan->steps[i]) &&
+	       plan->steps[i + 1].kind == STEP_CPUID && plan->steps[i + 1].late;
 }
 
 static void run_steps(struct run *run)

@@ -6,8 +6,8 @@
 
 struct result {
 	bool differs;
-	unsigned step;	    /* the one after which they differ */
-	unsigned steps;	    /* guest steps compared */
+	unsigned step;  /* the one after which they differ */
+	unsigned steps; /* guest steps compared */
 	char why[200];
 	uint64_t nmis, interrupts, windows, host_pmis; /* so that a test of nothing is noticed */
 };

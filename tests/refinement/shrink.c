@@ -1,4 +1,6 @@
-/* Delta debugging: drop ever smaller pieces of the plan, then make what is left simpler, as long as it still differs. */
+/*
+ * Delta debugging: drop ever smaller pieces of the plan, then make what is left simpler, as long as it still differs.
+ */
 #include <string.h>
 
 #include "run.h"

@@ -60,13 +60,24 @@ void truth_retired(struct truth *truth, const struct processor *cpu, const struc
 	}
 }
 
-void truth_check(const struct truth *truth, const struct pmu *pmu)
+static void check_periods(const struct pmu_host_event *event, unsigned i, uint64_t count)
+{
+	if (event->overflows != count / event->config->period)
+		difference("host event %u (%s) overflowed %" PRIu64 " times in %" PRIu64
+			   " events with a period of %" PRIu64,
+			   i, event->config->name, event->overflows, count, event->config->period);
+}
+
+void truth_check(const struct truth *truth, const struct pmu *pmu, uint64_t status)
 {
 	for (unsigned i = 0; i < pmu->nr_events; i++) {
-		uint64_t count = pmu_host_count(pmu, &pmu->events[i]);
+		const struct pmu_host_event *event = &pmu->events[i];
+		uint64_t count = pmu_host_count(pmu, event);
 
 		if (count != truth->counts[i])
-			difference("host event %u (%s) counted %" PRIu64 " of %" PRIu64, i, pmu->events[i].config->name,
-				   count, truth->counts[i]);
+			difference("host event %u (%s) counted %" PRIu64 " of %" PRIu64, i, event->config->name, count,
+				   truth->counts[i]);
+		if (event->config->period && !truth->restarted && !(status & BIT(event->counter)))
+			check_periods(event, i, count);
 	}
 }

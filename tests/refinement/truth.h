@@ -7,6 +7,7 @@
 
 struct truth {
 	uint64_t counts[CONFIG_MAX_EVENTS];
+	bool restarted; /* periods no longer began with the count */
 };
 
 /* Where an instruction retired: in the guest with the global registers closed or open to it, or in pmuvisor. */
@@ -14,6 +15,7 @@ enum truth_mode { TRUTH_CLOSED, TRUTH_OPEN, TRUTH_ROOT };
 
 void truth_retired(struct truth *truth, const struct processor *cpu, const struct pmu *pmu, enum truth_mode mode,
 		   unsigned cpl, bool branch);
-void truth_check(const struct truth *truth, const struct pmu *pmu);
+/* Counts, and periods completed. `status`: the global status register, whose overflows are yet to be seen. */
+void truth_check(const struct truth *truth, const struct pmu *pmu, uint64_t status);
 
 #endif
