@@ -2,9 +2,10 @@
  * What an NMI means, and how a PMI reaches the guest.
  *
  * There is one LVTPC for both owners. In xAPIC mode it lies in the page that also holds EOI, so as a rule it isn't
- * trapped: the guest writes the hardware's, and as long as it keeps an unmasked NMI there, the host's PMIs come the same
- * way. Where it doesn't, and the host needs PMIs, the host "borrows" the entry: it writes an unmasked NMI, and while that
- * lasts every access of the guest to the APIC's page exits and is stepped over with the guest's own value in place.
+ * trapped: the guest writes the hardware's, and as long as it keeps an unmasked NMI there, the host's PMIs come the
+ * same way. Where it doesn't, and the host needs PMIs, the host "borrows" the entry: it writes an unmasked NMI, and
+ * while that lasts every access of the guest to the APIC's page exits and is stepped over with the guest's own value
+ * in place.
  */
 #include "arch/x86/apic.h"
 #include "pmu_private.h"
@@ -35,9 +36,9 @@ static bool is_untrapped(const struct pmu *pmu)
 }
 
 /*
- * An NMI has come. Was it a PMI? The APIC masks the entry when it accepts one (SDM Vol. 3A, "Local Vector Table"). Where
- * the guest may have masked it itself, there must be a counter that has overflowed too: `caused`. Learns what the guest
- * has written without an exit.
+ * An NMI has come. Was it a PMI? The APIC masks the entry when it accepts one (SDM Vol. 3A, "Local Vector Table").
+ * Where the guest may have masked it itself, there must be a counter that has overflowed too: `caused`. Learns what
+ * the guest has written without an exit.
  */
 static bool sync(struct pmu *pmu, bool caused)
 {
@@ -111,8 +112,8 @@ static bool is_deliverable(uint32_t lvtpc)
 }
 
 /*
- * Masks the guest's entry, as the APIC does when it delivers. A borrowed one stays so: what the guest has then is not an
- * unmasked NMI, and only pmu->guest_lvtpc knows.
+ * Masks the guest's entry, as the APIC does when it delivers. A borrowed one stays so: what the guest has then is not
+ * an unmasked NMI, and only pmu->guest_lvtpc knows.
  */
 static void lvtpc_accept(struct pmu *pmu, uint32_t lvtpc)
 {
