@@ -7,8 +7,7 @@
  * - branch misses and cache misses: predictor and caches are shared with pmuvisor;
  * - an enabled edge detector, and INV with events other than instructions: they count cycles without the event, and the
  *   cycles of an instruction that exits are pmuvisor's;
- * - LVTPC as SMI, and fixed vectors below 16: pmuvisor can send itself neither;
- * - LVTPC as NMI with vector FEH: in xAPIC mode that is how pmuvisor marks its own.
+ * - LVTPC as SMI, and fixed vectors below 16: pmuvisor can send itself neither.
  */
 #include <string.h>
 
@@ -173,7 +172,7 @@ static void write_debugctl(struct generator *g)
 static void write_lvtpc(struct generator *g)
 {
 	static const uint32_t modes[] = { LVT_NMI, LVT_NMI, LVT_NMI, LVT_NMI, LVT_NMI, 0, 0, 0x100, 0x500, 0x700 };
-	uint32_t value = random_pick(&g->random, modes) | (0x20 + below(g, 0xd0)) | (percent(g, 20) ? LVT_MASKED : 0);
+	uint32_t value = random_pick(&g->random, modes) | (0x10 + below(g, 0xf0)) | (percent(g, 20) ? LVT_MASKED : 0);
 
 	add(g, STEP_WRITE_LVTPC, 0, percent(g, 45) ? LVT_NMI : percent(g, RESERVED) ? value | LVT_PENDING : value);
 }
