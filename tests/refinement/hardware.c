@@ -569,7 +569,7 @@ struct processor *hardware_processor(void)
 
 uint64_t hardware_peek(uint32_t msr)
 {
-	struct regs saved = hw.cpu.guest;
+	struct cpu saved = hw.cpu; /* a read may teach pmuvisor something */
 	uint64_t value = 0;
 
 	if (!traps(msr, TRAP_READ)) {
@@ -580,7 +580,7 @@ uint64_t hardware_peek(uint32_t msr)
 	hw.cpu.guest.rcx = msr;
 	if (guest_rdmsr(&hw.cpu) == ADVANCE)
 		value = hw.cpu.guest.rdx << 32 | (uint32_t)hw.cpu.guest.rax;
-	hw.cpu.guest = saved;
+	hw.cpu = saved;
 	hw.quiet = false;
 	return value;
 }

@@ -117,7 +117,6 @@ static void step_once(struct run *run, const struct step *step, bool late)
 	struct outcome bare = { 0 }, under = { 0 };
 	struct step on_bare = *step;
 	uint64_t mask = run->hidden_bits && is_global(step) ? ~HIDDEN(run) : BITS(63, 0);
-
 	uint64_t signalled = pmis(hardware_processor());
 
 	if (exception_hidden_bits(step, run->guest_counters)) {
