@@ -63,6 +63,6 @@ void console_drain(void)
 
 void console_flush(void)
 {
-	while (console_queued())
+	while (console_queued() || (console.port && !uart_idle(console.port)))
 		console_drain();
 }

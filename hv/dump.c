@@ -167,22 +167,30 @@ uint64_t dump_pending(const struct cpu *cpu)
 	return console_queued() + (cpu->dump.active ? 1 : 0);
 }
 
+/* When to look again: as soon as the UART takes more, or when the next dump is due. */
+static uint64_t next_tick(const struct cpu *cpu, uint64_t now)
+{
+	uint64_t left = cpu->dump.due - now;
+
+	if (dump_pending(cpu) || (cpu->boot->config.dump_ms && left >= BIT(63)))
+		return console_fifo_ticks(cpu->boot->tsc_hz);
+	return cpu->boot->config.dump_ms ? left : 0;
+}
+
+/* A dump that is due waits until the last one is out, so that whoever asked for that sees its end. */
 void dump_tick(struct cpu *cpu)
 {
 	struct dump *dump = &cpu->dump;
 	uint64_t now = reg_rdtsc(), period = ticks_of(cpu, cpu->boot->config.dump_ms);
 
-	console_drain();
-	if (period && now - dump->due < BIT(63)) {
+	if (period && now - dump->due < BIT(63) && !dump_pending(cpu)) {
 		dump->due = now + period;
 		dump_request(cpu);
 	}
+	console_drain();
 	if (dump->active && console_has_room())
 		print_next_line(cpu);
-	if (dump_pending(cpu))
-		cpu->ops->set_timer(cpu, console_fifo_ticks(cpu->boot->tsc_hz));
-	else
-		cpu->ops->set_timer(cpu, period ? dump->due - now : 0);
+	cpu->ops->set_timer(cpu, next_tick(cpu, now));
 }
 
 void dump_final(struct cpu *cpu)

@@ -1,7 +1,7 @@
 # Tiny guests: each tests/guest/*.c and tests/bench/*.c is one EFI application with the library in tests/guest/lib.
-GUEST		:= $(BUILD)/tests/guest
-GUEST_EFI	:= $(patsubst %.c,$(GUEST)/%.efi,$(notdir $(wildcard tests/guest/*.c tests/bench/*.c)))
-GUEST_LIB	:= $(patsubst tests/guest/%,$(GUEST)/%.o,$(wildcard tests/guest/lib/*.c tests/guest/lib/*.asm))
+GUEST_DIR	:= $(BUILD)/tests/guest
+GUEST_EFI	:= $(patsubst %.c,$(GUEST_DIR)/%.efi,$(notdir $(wildcard tests/guest/*.c tests/bench/*.c)))
+GUEST_LIB	:= $(patsubst tests/guest/%,$(GUEST_DIR)/%.o,$(wildcard tests/guest/lib/*.c tests/guest/lib/*.asm))
 GUEST_OBJECTS	:= $(GUEST_EFI:.efi=.c.o) $(GUEST_LIB)
 
 guests: $(GUEST_EFI)
@@ -10,26 +10,26 @@ guest-test: guests $(BUILD)/pmuvisor.efi machine
 	tests/guest/all.sh
 .PHONY: guests guest-test
 
-$(GUEST)/%.c.o: tests/guest/%.c
+$(GUEST_DIR)/%.c.o: tests/guest/%.c
 	@mkdir -p $(@D)
 	$(CC) $(EFI_TARGET) -Itests/guest/lib -c $< -o $@
 
-$(GUEST)/%.c.o: tests/bench/%.c
+$(GUEST_DIR)/%.c.o: tests/bench/%.c
 	@mkdir -p $(@D)
 	$(CC) $(EFI_TARGET) -Itests/guest/lib -c $< -o $@
 
-$(GUEST)/%.asm.o: tests/guest/%.asm
+$(GUEST_DIR)/%.asm.o: tests/guest/%.asm
 	@mkdir -p $(@D)
 	nasm -f elf64 -Wall -Werror $< -o $@
 
-$(GUEST)/libguest.a: $(GUEST_LIB)
+$(GUEST_DIR)/libguest.a: $(GUEST_LIB)
 	rm -f $@
 	ar rcs $@ $^
 
-$(GUEST)/%.so: $(GUEST)/%.c.o $(GUEST)/libguest.a
+$(GUEST_DIR)/%.so: $(GUEST_DIR)/%.c.o $(GUEST_DIR)/libguest.a
 	$(EFI_LINK)
 
-$(GUEST)/%.efi: $(GUEST)/%.so
+$(GUEST_DIR)/%.efi: $(GUEST_DIR)/%.so
 	$(EFI_OBJCOPY)
 
 .SECONDARY: $(GUEST_EFI:.efi=.so) $(GUEST_OBJECTS)

@@ -15,20 +15,20 @@ $(MACHINE)/bochs: $(MACHINE)/bochs.tar.xz tests/machine/build.sh tests/machine/b
 	@touch $@
 
 # The machine's own test, a guest with a few files more: `tests/guest/run.sh bare machine_vmx`.
-MACHINE_VMX	:= $(patsubst tests/machine/vmx/%,$(GUEST)/vmx/%.o,$(wildcard tests/machine/vmx/*.c tests/machine/vmx/*.asm))
+MACHINE_VMX	:= $(patsubst tests/machine/vmx/%,$(GUEST_DIR)/vmx/%.o,$(wildcard tests/machine/vmx/*.c tests/machine/vmx/*.asm))
 
-$(GUEST)/vmx/%.c.o: tests/machine/vmx/%.c
+$(GUEST_DIR)/vmx/%.c.o: tests/machine/vmx/%.c
 	@mkdir -p $(@D)
 	$(CC) $(EFI_TARGET) -Itests/guest/lib -c $< -o $@
 
-$(GUEST)/vmx/%.asm.o: tests/machine/vmx/%.asm
+$(GUEST_DIR)/vmx/%.asm.o: tests/machine/vmx/%.asm
 	@mkdir -p $(@D)
 	nasm -f elf64 -Wall -Werror $< -o $@
 
-$(GUEST)/machine_vmx.so: $(MACHINE_VMX) $(GUEST)/libguest.a
+$(GUEST_DIR)/machine_vmx.so: $(MACHINE_VMX) $(GUEST_DIR)/libguest.a
 	$(EFI_LINK)
 
-$(MACHINE)/vmx.img: $(GUEST)/machine_vmx.efi
+$(MACHINE)/vmx.img: $(GUEST_DIR)/machine_vmx.efi
 	tools/image.sh $@ $<:EFI/BOOT/BOOTX64.EFI
 
 # Judges the machine bare, before anything is judged on it.

@@ -169,6 +169,25 @@ static bool write_lvtpc(struct cpu *cpu, uint32_t msr, uint64_t value)
 }
 
 /*
+ * A mask with holes repeats its range all over memory, more often than there are page tables for. Software has no use for
+ * one: SDM Vol. 3A, "Range Size and Alignment Requirement".
+ */
+static bool has_holes(uint64_t mask)
+{
+	uint32_t regs[4];
+
+	reg_cpuid(CPUID_ADDRESS_SIZES, 0, regs);
+	mask &= MTRR_ADDRESS;
+	return mask && mask + LOWEST_BIT(mask) != BIT(regs[0] & 0xff);
+}
+
+static bool write_mtrr_range(struct cpu *cpu, uint32_t msr, uint64_t value)
+{
+	(void)cpu;
+	return !(msr & 1 && has_holes(value)) && reg_wrmsr_safe(msr, value);
+}
+
+/*
  * The guest's memory types come from EPT, so EPT follows the MTRRs. Software changes them with the MTRRs disabled and
  * enables them at the end: SDM Vol. 3A, "MTRR Considerations in MP Systems". That is when EPT is rebuilt.
  */
@@ -198,7 +217,7 @@ static const struct guest_msr {
 	{ MSR_IA32_MISC_ENABLE, 1, TRAP_BOTH, ALWAYS, read_misc_enable, write_misc_enable },
 	{ MSR_IA32_DEBUGCTL, 1, TRAP_BOTH, ALWAYS, read_debugctl, write_debugctl },
 	{ MSR_IA32_XSS, 1, TRAP_WRITE, ALWAYS, NULL, write_xss },
-	{ MSR_IA32_MTRR_PHYSBASE0, 0x20, TRAP_WRITE, ALWAYS, NULL, write_mtrr },
+	{ MSR_IA32_MTRR_PHYSBASE0, 0x20, TRAP_WRITE, ALWAYS, NULL, write_mtrr_range },
 	{ MSR_IA32_MTRR_FIX64K_00000, 1, TRAP_WRITE, ALWAYS, NULL, write_mtrr },
 	{ MSR_IA32_MTRR_FIX16K_80000, 2, TRAP_WRITE, ALWAYS, NULL, write_mtrr },
 	{ MSR_IA32_MTRR_FIX4K_C0000, 8, TRAP_WRITE, ALWAYS, NULL, write_mtrr },

@@ -13,6 +13,7 @@
 #define  MODEM_DTR_RTS	   0x03
 #define UART_LINE_STATUS   5
 #define  STATUS_EMPTY	   0x20
+#define  STATUS_IDLE	    0x40
 #define  STATUS_ABSENT	   0xff /* nobody drives the bus */
 #define UART_CLOCK	   115200
 /* clang-format on */
@@ -49,6 +50,11 @@ bool uart_init(uint16_t port, uint32_t baud)
 unsigned uart_room(uint16_t port)
 {
 	return in(port + UART_LINE_STATUS) & STATUS_EMPTY ? UART_FIFO : 0;
+}
+
+bool uart_idle(uint16_t port)
+{
+	return in(port + UART_LINE_STATUS) & STATUS_IDLE;
 }
 
 void uart_put(uint16_t port, char c)

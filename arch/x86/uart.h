@@ -11,6 +11,8 @@
 bool uart_init(uint16_t port, uint32_t baud);
 /* How many characters it takes now: 0 or UART_FIFO. */
 unsigned uart_room(uint16_t port);
+/* Has the last character left the wire? */
+bool uart_idle(uint16_t port);
 void uart_put(uint16_t port, char c);
 
 #endif

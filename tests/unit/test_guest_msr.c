@@ -53,6 +53,14 @@ uint64_t reg_rdpmc(uint32_t counter)
 	return UINT64_C(0xabcd00000000) + counter;
 }
 
+/* A processor of 36 physical address bits. */
+void reg_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
+{
+	assert_int_equal(leaf, 0x80000008);
+	assert_int_equal(subleaf, 0);
+	regs[0] = 0x3024;
+}
+
 void apic_moved(uint64_t *pte, uint64_t page)
 {
 	*pte = page;
@@ -395,6 +403,18 @@ static void memory_types_follow_the_mtrrs(void **state)
 	rdmsr_faults(0x2ff); /* reading one never exits */
 }
 
+/* One with holes would cost more page tables than there are. */
+static void memory_range_masks_have_no_holes(void **state)
+{
+	(void)state;
+	wrmsr(0x201, 0xfffe00800);        /* a valid range of 2 MiB */
+	wrmsr(0x201, 0);                  /* none */
+	wrmsr_faults(0x201, 0xffff01800); /* a hole inside */
+	wrmsr_faults(0x201, 0x000001800); /* nothing but holes above */
+	wrmsr(0x200, 0x000001006);        /* a base is no mask */
+	assert_int_equal(msrs[0x201], 0);
+}
+
 static void fixed_control_is_merged(void **state)
 {
 	(void)state;
@@ -485,6 +505,7 @@ int main(void)
 		cmocka_unit_test_setup(apic_base, setup),
 		cmocka_unit_test_setup(apic_is_kept_off_the_region, setup),
 		cmocka_unit_test_setup(memory_types_follow_the_mtrrs, setup),
+		cmocka_unit_test_setup(memory_range_masks_have_no_holes, setup),
 		cmocka_unit_test_setup(fixed_control_is_merged, setup),
 		cmocka_unit_test_setup(global_registers_have_their_numbers, setup),
 		cmocka_unit_test_setup(lvtpc_is_an_msr_in_x2apic_mode_alone, setup),
