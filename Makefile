@@ -24,7 +24,7 @@ GUEST		:= demo
 help:
 	@echo 'make                 build/pmuvisor.efi'
 	@echo 'make run             boot it on the test machine, with Linux as its guest, and show both consoles'
-	@echo 'make run GUEST=shell the same, with a Linux shell to type in (poweroff ends it)'
+	@echo 'make run GUEST=shell the same, with a Linux shell to type in (exit ends it)'
 	@echo 'make test            everything below, from a clean checkout too; figures go to build/results.txt'
 	@echo 'make image           build/pmuvisor.img, a disk image that boots from a USB stick'
 	@echo 'make machine         the test machine: Bochs with our PMU model'

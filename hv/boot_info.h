@@ -31,7 +31,7 @@ struct image_header {
 	uint64_t stack_top;     /* offset in a CPU area: where its main stack starts, 16-byte aligned */
 };
 
-/* One range of physical memory with its name, for dumps ("firmware", ...). Kept small on purpose. */
+/* What the loader tells the resident. */
 struct boot_info {
 	uint64_t magic;
 	uint64_t region_pa, region_size; /* bytes */
