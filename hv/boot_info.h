@@ -2,8 +2,8 @@
  * The contract between the loader (boot/) and the resident image (hv/, arch/x86/): what lies where in the reserved
  * region, and what each tells the other. Both sides include this file; it holds no EFI type.
  *
- * The region is one physically contiguous block of EfiReservedMemoryType, mapped linearly: virtual = HV_BASE + (physical
- * - region_pa). In order, each part page aligned:
+ * The region is one physically contiguous block of EfiReservedMemoryType, mapped linearly:
+ * virtual = HV_BASE + (physical - region_pa). In order, each part page aligned:
  *	the resident ELF's segments, at their p_vaddr	(permissions from p_flags)
  *	struct boot_info				(read-only for the resident)
  *	nr_cpus CPU areas of header.cpu_area_size	(RW, no execute; pages named in header.guard_pages not mapped)

@@ -473,7 +473,9 @@ static bool parse_slice(struct parser *p, const char *text, size_t length, bool 
 	return !*trim(item) || parse_item(p, trim(item));
 }
 
-/* Reports a clash at the later of the two keys' lines: at least one is in this source, or it would have shown before. */
+/*
+ * Reports a clash at the later of the two keys' lines: at least one is in this source, or it would have shown before.
+ */
 static bool clash(struct parser *p, enum key a, enum key b, const char *reason)
 {
 	enum key later = p->seen[a] > p->seen[b] ? a : b;

@@ -1,6 +1,6 @@
 /*
- * The serial console: a queue of text that drains a few characters at a time from timer exits, so that no exit waits for
- * the UART. What finds the queue full is dropped and counted.
+ * The serial console: a queue of text that drains a few characters at a time from timer exits, so that no exit waits
+ * for the UART. What finds the queue full is dropped and counted.
  */
 #ifndef HV_CONSOLE_H
 #define HV_CONSOLE_H

@@ -78,7 +78,10 @@ struct hv_ops {
 	const char *name;
 	/* Prepares this CPU to run the firmware state in `handoff` as its guest; 0, or one sentence in handoff->why. */
 	int (*cpu_init)(struct cpu *cpu, struct handoff *handoff);
-	/* Runs the guest for good. After each exit it calls answer_exit(), and carries out the gate's wishes before it enters. */
+	/*
+	 * Runs the guest for good. After each exit it calls answer_exit(), and carries out the gate's wishes before
+	 * it enters.
+	 */
 	void (*run)(struct cpu *cpu);
 	/* The only code that moves RIP or injects. */
 	void (*finish)(struct cpu *cpu, const struct vm_exit *exit, enum verdict verdict);

@@ -9,8 +9,8 @@
 #define LINE_IDLE        0x60 /* transmitter empty, nothing received */
 
 /*
- * Behind pmuvisor's port the guest finds ones, as where no device answers, and what it writes vanishes. But firmware may
- * have found the UART before pmuvisor took it, and goes on polling: it sees a line that is always idle.
+ * Behind pmuvisor's port the guest finds ones, as where no device answers, and what it writes vanishes. But firmware
+ * may have found the UART before pmuvisor took it, and goes on polling: it sees a line that is always idle.
  */
 static enum verdict hidden_port(struct cpu *cpu, const struct vm_exit *exit)
 {

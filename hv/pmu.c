@@ -4,7 +4,10 @@
  */
 #include "pmu_private.h"
 
-/* SDM Vol. 3B, "Streamlined Freeze_LBR_On_PMI" and "Streamlined Freeze_PerfMon_On_PMI": frozen is a status, not a control. */
+/*
+ * SDM Vol. 3B, "Streamlined Freeze_LBR_On_PMI" and "Streamlined Freeze_PerfMon_On_PMI": frozen is a status, not a
+ * control.
+ */
 static bool frozen(const struct pmu *pmu)
 {
 	return pmu->guest_status & PMU_STATUS_CTR_FROZEN;
@@ -17,8 +20,8 @@ void pmu_update_gate(struct pmu *pmu)
 	gate->open = pmu_is_open(pmu);
 	gate->rdpmc_open = gate->open || pmu->rdpmc_direct;
 	/*
-	 * With the host's counters running, a freeze by hardware would stop them for the guest's PMI, and the guest's for
-	 * the host's: while closed it is done here, at the PMI.
+	 * With the host's counters running, a freeze by hardware would stop them for the guest's PMI, and the guest's
+	 * for the host's: while closed it is done here, at the PMI.
 	 */
 	gate->freeze = gate->open ? pmu->guest_freeze : 0;
 	gate->nmi_exits = pmu->shared || gate->nmi_window;
@@ -38,7 +41,10 @@ uint64_t pmu_take_status(struct pmu *pmu, uint64_t status)
 	return mine;
 }
 
-/* Gives the global registers to the guest as they would be if it were alone. The caller has stopped the host's counters. */
+/*
+ * Gives the global registers to the guest as they would be if it were alone. The caller has stopped the host's
+ * counters.
+ */
 static void pmu_open(struct pmu *pmu)
 {
 	if (pmu->guest_status)

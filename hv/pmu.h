@@ -3,10 +3,11 @@
  * need are merged. Vendor-neutral: counters are named by their bit in the global control register (n: general-purpose
  * counter n, 32 + m: fixed counter m); no register number stands here.
  *
- * direct: the host counts nothing while the guest runs. The guest reaches the global registers, RDPMC and its PMI itself.
+ * direct: the host counts nothing while the guest runs. The guest reaches the global registers, RDPMC and its PMI
+ *	   itself.
  * shared: host counters run with the guest's. The global registers are "closed": accesses exit and are merged. When a
- *	   PMI is delivered to the guest as an NMI they are opened, with the host paused, until the guest's IRET ends the
- *	   handler ("window").
+ *	   PMI is delivered to the guest as an NMI they are opened, with the host paused, until the guest's IRET ends
+ *	   the handler ("window").
  */
 #ifndef HV_PMU_H
 #define HV_PMU_H

@@ -41,7 +41,10 @@ void host_events_pause(struct cpu *cpu);
 void host_events_resume(struct pmu *pmu);
 /* Keeps the counters that sample far from overflowing, and back. Those that sample root mode are stopped. */
 void host_events_hold(struct pmu *pmu, bool hold);
-/* Overflows of `counters`: acknowledged, counted, reloaded. If they count in root mode, they do so again from the next exit. */
+/*
+ * Overflows of `counters`: acknowledged, counted, reloaded. If they count in root mode, they do so again from the
+ * next exit.
+ */
 void host_events_overflowed(struct pmu *pmu, uint64_t counters);
 
 #endif

@@ -1,4 +1,6 @@
-/* Text put together piece by piece into a buffer of the caller's; what doesn't fit is cut. No allocation, no varargs. */
+/*
+ * Text put together piece by piece into a buffer of the caller's; what doesn't fit is cut. No allocation, no varargs.
+ */
 #ifndef HV_TEXT_H
 #define HV_TEXT_H
 

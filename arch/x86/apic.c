@@ -33,8 +33,8 @@ void apic_moved(uint64_t *pte, uint64_t page)
 }
 
 /*
- * In xAPIC mode the guest may be between its two writes of an IPI of its own; the high half, which a self IPI ignores, is
- * left alone.
+ * In xAPIC mode the guest may be between its two writes of an IPI of its own; the high half, which a self IPI
+ * ignores, is left alone.
  */
 void apic_self_ipi(uint32_t vector)
 {

@@ -11,7 +11,9 @@
 
 #define STACK_PAGES 4
 
-/* An overflowing stack runs into the guard page below it. NMI, #DF and #MC may strike on any stack: each has its own. */
+/*
+ * An overflowing stack runs into the guard page below it. NMI, #DF and #MC may strike on any stack: each has its own.
+ */
 struct cpu_area {
 	uint8_t guard_main[PAGE_SIZE];
 	uint8_t stack[STACK_PAGES * PAGE_SIZE];

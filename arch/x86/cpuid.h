@@ -1,4 +1,7 @@
-/* CPUID leaves and bits that pmuvisor looks at or changes. SDM Vol. 1, "Processor Identification and Feature Determination". */
+/*
+ * CPUID leaves and bits that pmuvisor looks at or changes. SDM Vol. 1, "Processor Identification and Feature
+ * Determination".
+ */
 #ifndef ARCH_X86_CPUID_H
 #define ARCH_X86_CPUID_H
 

@@ -1,4 +1,7 @@
-/* pmuvisor's own GDT, TSS and IDT in root mode; one set for each CPU. SDM Vol. 3A, "Protected-Mode Memory Management". */
+/*
+ * pmuvisor's own GDT, TSS and IDT in root mode; one set for each CPU. SDM Vol. 3A, "Protected-Mode Memory
+ * Management".
+ */
 #ifndef ARCH_X86_DESCRIPTOR_H
 #define ARCH_X86_DESCRIPTOR_H
 

@@ -109,8 +109,8 @@ static bool split_to_page(struct ept *ept, uint64_t pa)
 }
 
 /*
- * The type at `pa`, and in `*end` how far it reaches, at most to `limit` and up to the region. Neighbours of one type are
- * joined, or every boundary of a range that changes nothing would split a page.
+ * The type at `pa`, and in `*end` how far it reaches, at most to `limit` and up to the region. Neighbours of one type
+ * are joined, or every boundary of a range that changes nothing would split a page.
  */
 static unsigned type_until(const struct ept *ept, const struct mtrrs *mtrrs, uint64_t pa, uint64_t limit, uint64_t *end)
 {

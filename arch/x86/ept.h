@@ -1,6 +1,6 @@
 /*
- * The guest's identity map: every physical address is itself, with the MTRRs' memory type, except pmuvisor's own region.
- * SDM Vol. 3C, "The Extended Page Table Mechanism (EPT)".
+ * The guest's identity map: every physical address is itself, with the MTRRs' memory type, except pmuvisor's own
+ * region. SDM Vol. 3C, "The Extended Page Table Mechanism (EPT)".
  */
 #ifndef ARCH_X86_EPT_H
 #define ARCH_X86_EPT_H

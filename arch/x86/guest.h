@@ -26,8 +26,8 @@ enum verdict guest_invd(struct cpu *cpu);
 enum msr_trap { TRAP_NEVER, TRAP_READ = 1, TRAP_WRITE = 2, TRAP_BOTH = 3 };
 
 /*
- * Calls set(context, msr, trap) for every MSR that must exit with this partition, while the global registers are open to
- * the guest or closed. The vendor turns it into its bitmap.
+ * Calls set(context, msr, trap) for every MSR that must exit with this partition, while the global registers are open
+ * to the guest or closed. The vendor turns it into its bitmap.
  */
 void guest_msr_traps(const struct pmu *pmu, bool open, void (*set)(void *context, uint32_t msr, enum msr_trap trap),
 		     void *context);

@@ -3,8 +3,8 @@
 #include "reg.h"
 
 /*
- * XCR0 is the guest's alone, and the CPU knows best which values it takes. Processors differ in whether the check of the
- * privilege level comes before the exit.
+ * XCR0 is the guest's alone, and the CPU knows best which values it takes. Processors differ in whether the check of
+ * the privilege level comes before the exit.
  */
 enum verdict guest_xsetbv(struct cpu *cpu)
 {

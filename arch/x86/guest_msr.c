@@ -1,6 +1,7 @@
 /*
- * The guest's RDMSR, WRMSR and RDPMC where they exit. An MSR that traps and has no handler here is one the guest doesn't
- * have: #GP. Writes that the CPU alone can judge are tried in root mode, under a fix-up, and its answer is passed on.
+ * The guest's RDMSR, WRMSR and RDPMC where they exit. An MSR that traps and has no handler here is one the guest
+ * doesn't have: #GP. Writes that the CPU alone can judge are tried in root mode, under a fix-up, and its answer is
+ * passed on.
  */
 #include "apic.h"
 #include "cpuid.h"
@@ -87,8 +88,8 @@ static bool read_debugctl(struct cpu *cpu, uint32_t msr, uint64_t *value)
 }
 
 /*
- * The LBRs are hidden: their bit is accepted and reads 0, as where a CPU has none of this kind. The freeze bits exist on
- * every CPU pmuvisor runs on, and are not tried: a PMI of the host's would freeze its counters.
+ * The LBRs are hidden: their bit is accepted and reads 0, as where a CPU has none of this kind. The freeze bits exist
+ * on every CPU pmuvisor runs on, and are not tried: a PMI of the host's would freeze its counters.
  */
 static bool write_debugctl(struct cpu *cpu, uint32_t msr, uint64_t value)
 {
@@ -169,8 +170,8 @@ static bool write_lvtpc(struct cpu *cpu, uint32_t msr, uint64_t value)
 }
 
 /*
- * A mask with holes repeats its range all over memory, more often than there are page tables for. Software has no use for
- * one: SDM Vol. 3A, "Range Size and Alignment Requirement".
+ * A mask with holes repeats its range all over memory, more often than there are page tables for. Software has no use
+ * for one: SDM Vol. 3A, "Range Size and Alignment Requirement".
  */
 static bool has_holes(uint64_t mask)
 {

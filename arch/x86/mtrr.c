@@ -48,8 +48,8 @@ static unsigned combine(unsigned a, unsigned b)
 }
 
 /*
- * Does the range cover `pa`? Lowers `*end` to where that may change next. A mask with holes repeats its range: then only
- * the next multiple of its lowest bit is certain. A mask of 0 covers all there is.
+ * Does the range cover `pa`? Lowers `*end` to where that may change next. A mask with holes repeats its range: then
+ * only the next multiple of its lowest bit is certain. A mask of 0 covers all there is.
  */
 static bool range_covers(uint64_t base, uint64_t mask, uint64_t width, uint64_t pa, uint64_t *end)
 {

@@ -1,6 +1,6 @@
 /*
- * Every register the PMU code reads or writes goes through here: the target's are instructions, host tests put their own
- * arch/x86/reg.h, backed by the PMU model, first in the include path.
+ * Every register the PMU code reads or writes goes through here: the target's are instructions, host tests put their
+ * own arch/x86/reg.h, backed by the PMU model, first in the include path.
  */
 #ifndef ARCH_X86_REG_H
 #define ARCH_X86_REG_H
@@ -45,8 +45,8 @@ static inline void reg_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
 }
 
 /*
- * An instruction that may fault: its fix-up makes the root-mode #GP handler (trap.c) go on at the end, with `fault` still
- * 1.
+ * An instruction that may fault: its fix-up makes the root-mode #GP handler (trap.c) go on at the end, with `fault`
+ * still 1.
  */
 #define REG_FIXUP(instruction)                                                                                         \
 	"1:	" instruction "\n"                                                                                     \

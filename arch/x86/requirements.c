@@ -63,7 +63,10 @@ static const struct requirement within_vmx[] = {
 	{ MSR_BIT, MSR_IA32_VMX_MISC, BIT(5), "saving of EFER.LMA on VM exits" },
 };
 
-/* The bits that may be 1 in the control field that `msr` describes: the high half, of the TRUE twin where there is one. */
+/*
+ * The bits that may be 1 in the control field that `msr` describes: the high half, of the TRUE twin where there is
+ * one.
+ */
 static uint64_t allowed_ones(const struct cpu_registers *cpu, uint32_t msr)
 {
 	bool has_twin = msr >= MSR_IA32_VMX_PINBASED_CTLS && msr <= MSR_IA32_VMX_ENTRY_CTLS;

@@ -1,4 +1,7 @@
-/* What a processor must have for pmuvisor to run on it. Pure C over two register functions, so that host tests can lie. */
+/*
+ * What a processor must have for pmuvisor to run on it. Pure C over two register functions, so that host tests can
+ * lie.
+ */
 #ifndef ARCH_X86_REQUIREMENTS_H
 #define ARCH_X86_REQUIREMENTS_H
 

@@ -1,4 +1,7 @@
-/* VMCS fields and controls. SDM Vol. 3D, Appendix "Field Encoding in VMCS"; Vol. 3C, "Virtual-Machine Control Structures". */
+/*
+ * VMCS fields and controls. SDM Vol. 3D, Appendix "Field Encoding in VMCS"; Vol. 3C, "Virtual-Machine Control
+ * Structures".
+ */
 #ifndef ARCH_X86_VMCS_H
 #define ARCH_X86_VMCS_H
 

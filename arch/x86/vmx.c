@@ -1,4 +1,7 @@
-/* The VMX side of the seam in hv/cpu.h: enter, decode, finish. vmx_setup.c fills the VMCS, vmx_event.c answers rare exits. */
+/*
+ * The VMX side of the seam in hv/cpu.h: enter, decode, finish. vmx_setup.c fills the VMCS, vmx_event.c answers rare
+ * exits.
+ */
 #include "cpu_area.h"
 #include "firmware.h"
 #include "guest.h"
@@ -155,7 +158,10 @@ static void decode(const struct cpu *cpu, struct vm_exit *exit)
 		decode_rare(cpu, exit);
 }
 
-/* Called by vmx_entry.asm after every exit, and when an NMI in root mode kept it from entering: that is answered alike. */
+/*
+ * Called by vmx_entry.asm after every exit, and when an NMI in root mode kept it from entering: that is answered
+ * alike.
+ */
 void vmx_exited(struct cpu *cpu, bool entered)
 {
 	struct vm_exit exit;
@@ -265,8 +271,8 @@ static void vmx_write_debugctl(struct cpu *cpu, uint64_t value)
 
 /*
  * The timer counts TSC ticks >> timer_shift, and only in the guest; exits save what is left of it. It always runs, as
- * saving its value without it is refused ("VM-Exit Control Fields"): never is as late as it can be, and early wake-ups are
- * the caller's to bear.
+ * saving its value without it is refused ("VM-Exit Control Fields"): never is as late as it can be, and early
+ * wake-ups are the caller's to bear.
  */
 static void vmx_set_timer(struct cpu *cpu, uint64_t ticks)
 {

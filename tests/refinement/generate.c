@@ -341,7 +341,10 @@ static void host_event(struct generator *g, struct config_event *event)
 	event->host = percent(g, 50) || !event->guest;
 	if (percent(g, 25))
 		return;
-	/* As the configuration demands in its own measure: a period in pmuvisor longer than what it does for one exit. */
+	/*
+	 * As the configuration demands in its own measure: a period in pmuvisor longer than what it does for one
+	 * exit.
+	 */
 	event->period = event->host && event->kernel ? 600 + below(g, 600) : 5 + below(g, 150);
 }
 

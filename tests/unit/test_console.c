@@ -1,4 +1,6 @@
-/* The console's queue: what goes in comes out in order, what doesn't fit is dropped whole and counted, nothing waits. */
+/*
+ * The console's queue: what goes in comes out in order, what doesn't fit is dropped whole and counted, nothing waits.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

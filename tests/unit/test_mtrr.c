@@ -1,4 +1,6 @@
-/* Memory types: the manual's own example, each rule by itself, and random registers against a reference page by page. */
+/*
+ * Memory types: the manual's own example, each rule by itself, and random registers against a reference page by page.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,7 @@
-/* The page-table builder, judged by a page walk written the other way round: from the manual's figure, entry by entry. */
+/*
+ * The page-table builder, judged by a page walk written the other way round: from the manual's figure, entry by
+ * entry.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
