@@ -33,6 +33,9 @@ cases() {
 	done
 	echo "tests/guest/run.sh direct exits 'event = instructions:host' $quiet"
 	echo "tests/guest/run.sh shared exits 'event = instructions' $quiet"
+	# No dump at all; and as many as the serial line takes.
+	echo "TAG=mute tests/guest/run.sh shared count 'event = instructions' 'dump = off'"
+	echo "TAG=chatty GUEST_ARGS=pmis=20000 tests/guest/run.sh direct pmi 'event = instructions:host' 'dump = 100ms'"
 	echo "TAG=silent GUEST_ARGS=announced=0 tests/guest/run.sh direct library 'hypervisor-bit = off'"
 	echo "TAG=rdpmc tests/guest/run.sh shared count 'rdpmc = direct'"
 	echo "TAG=small GUEST_ARGS='counters=4 fixed=3' tests/guest/run.sh shared partition" \
