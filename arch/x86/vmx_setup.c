@@ -37,18 +37,21 @@ static uint64_t allowed(uint32_t msr, uint64_t wanted)
 static void setup_controls(struct vmx_cpu *vmx)
 {
 	uint64_t exits = allowed(MSR_IA32_VMX_TRUE_EXIT_CTLS, EXIT_WANTED | EXIT_SAVE_PERF_GLOBAL_CTRL);
+	uint64_t proc2 = allowed(MSR_IA32_VMX_PROCBASED_CTLS2, PROC2_WANTED | PROC2_IF_ANY);
 
 	vmx->saves_ctrl = exits & EXIT_SAVE_PERF_GLOBAL_CTRL;
 	vmx->pin = allowed(MSR_IA32_VMX_TRUE_PINBASED_CTLS, PIN_WANTED);
 	vmx->proc = allowed(MSR_IA32_VMX_TRUE_PROCBASED_CTLS, PROC_WANTED);
 	vmcs_write(VMCS_PIN_CONTROLS, vmx->pin);
 	vmcs_write(VMCS_PROC_CONTROLS, vmx->proc);
-	vmcs_write(VMCS_PROC_CONTROLS2, allowed(MSR_IA32_VMX_PROCBASED_CTLS2, PROC2_WANTED | PROC2_IF_ANY));
+	vmcs_write(VMCS_PROC_CONTROLS2, proc2);
 	vmcs_write(VMCS_EXIT_CONTROLS, exits);
 	vmcs_write(VMCS_ENTRY_CONTROLS, allowed(MSR_IA32_VMX_TRUE_ENTRY_CTLS, ENTRY_WANTED));
 	vmcs_write(VMCS_EXCEPTION_BITMAP, 0);
-	vmcs_write(VMCS_XSS_EXITING_BITMAP, 0);
-	vmcs_write(VMCS_VPID, VPID_GUEST);
+	if (proc2 & PROC2_XSAVES) /* fields that only CPUs with the control have */
+		vmcs_write(VMCS_XSS_EXITING_BITMAP, 0);
+	if (proc2 & PROC2_VPID)
+		vmcs_write(VMCS_VPID, VPID_GUEST);
 	vmcs_write(VMCS_EXIT_MSR_LOAD_COUNT, 0);
 	vmcs_write(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
 	vmcs_write(VMCS_EXIT_MSR_STORE_COUNT, 0);

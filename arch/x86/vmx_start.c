@@ -33,11 +33,14 @@ static bool vmptrld(uint64_t pa)
 
 #define REFUSE(handoff, text) (sentence((handoff)->why, sizeof((handoff)->why), text), -1)
 
-/* The bits VMX operation forces, and what root mode uses: OSXSAVE for XSETBV, MCE so that a machine check is a trap. */
+/*
+ * CR4 is built anew: what the firmware has on (CET, say, or LASS) would bind root mode too. OSXSAVE for XSETBV, MCE
+ * so that a machine check is a trap, and what VMX operation forces.
+ */
 static void set_control_registers(const struct firmware *firmware)
 {
 	uint64_t cr0 = (firmware->cr0 | reg_rdmsr(MSR_IA32_VMX_CR0_FIXED0)) & reg_rdmsr(MSR_IA32_VMX_CR0_FIXED1);
-	uint64_t cr4 = (firmware->cr4 | CR4_MCE | CR4_OSXSAVE | reg_rdmsr(MSR_IA32_VMX_CR4_FIXED0)) &
+	uint64_t cr4 = (CR4_PAE | CR4_MCE | CR4_OSXSAVE | reg_rdmsr(MSR_IA32_VMX_CR4_FIXED0)) &
 		       reg_rdmsr(MSR_IA32_VMX_CR4_FIXED1);
 
 	asm volatile("mov %0, %%cr0" : : "r"(cr0 | CR0_WP));
