@@ -40,6 +40,7 @@ static const uint8_t neutral[] = {
 	[VMX_EXIT_INVVPID] = EXIT_VIRTUALIZATION + 1,
 	[VMX_EXIT_XSETBV] = EXIT_XSETBV + 1,
 	[VMX_EXIT_VMFUNC] = EXIT_VIRTUALIZATION + 1,
+	[VMX_EXIT_SEAMCALL... VMX_EXIT_TDCALL] = EXIT_VIRTUALIZATION + 1,
 };
 
 static void apply_controls(struct vmx_cpu *vmx, const struct pmu_gate *gate)
