@@ -183,6 +183,7 @@ enum vmx_exit_reason {
 	VMX_EXIT_TDCALL = 77,
 };
 #define VMX_EXIT_REASON_BASIC  BITS(15, 0)
+#define VMX_EXIT_FROM_ENCLAVE  BIT(27)
 #define VMX_EXIT_ENTRY_FAILURE BIT(31)
 
 /* "Exit Qualification": EPT violations, I/O */

@@ -152,6 +152,7 @@ static void decode(const struct cpu *cpu, struct vm_exit *exit)
 	uint64_t raw = vmcs_read(VMCS_EXIT_REASON);
 
 	exit->raw = raw;
+	raw &= ~VMX_EXIT_FROM_ENCLAVE; /* an SGX guest's timer or NMI is like any other */
 	exit->reason = raw < ARRAY_SIZE(neutral) && neutral[raw] ? neutral[raw] - 1 : EXIT_UNKNOWN;
 	if (exit->reason == EXIT_NMI)
 		exit->reason = exception_or_nmi();
