@@ -54,6 +54,7 @@ enum vmcs_field {
 	VMCS_GUEST_GDTR_LIMIT = 0x4810,
 	VMCS_GUEST_IDTR_LIMIT = 0x4812,
 	VMCS_GUEST_ES_ACCESS = 0x4814, /* in the selectors' order */
+	VMCS_GUEST_CS_ACCESS = 0x4816,
 	VMCS_GUEST_SS_ACCESS = 0x4818,
 	VMCS_GUEST_INTERRUPTIBILITY = 0x4824,
 	VMCS_GUEST_ACTIVITY = 0x4826,
@@ -99,6 +100,7 @@ enum vmcs_segment { SEGMENT_ES, SEGMENT_CS, SEGMENT_SS, SEGMENT_DS, SEGMENT_FS, 
 #define VMCS_GUEST_ACCESS(segment)   ((enum vmcs_field)(VMCS_GUEST_ES_ACCESS + 2 * (segment)))
 #define VMCS_GUEST_BASE(segment)     ((enum vmcs_field)(VMCS_GUEST_ES_BASE + 2 * (segment)))
 #define SEGMENT_ACCESS_DPL           BITS(6, 5)
+#define SEGMENT_ACCESS_L             BIT(13) /* 64-bit code */
 #define SEGMENT_UNUSABLE             BIT(16)
 
 /* "Pin-Based VM-Execution Controls" */

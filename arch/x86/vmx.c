@@ -197,6 +197,21 @@ static _Noreturn void vmx_run(struct cpu *cpu)
 	vmx_enter(cpu);
 }
 
+static bool runs_64_bit_code(void)
+{
+	return vmcs_read(VMCS_ENTRY_CONTROLS) & ENTRY_IA32E && vmcs_read(VMCS_GUEST_CS_ACCESS) & SEGMENT_ACCESS_L;
+}
+
+/* At 4 GiB the instruction pointer of 32-bit code wraps; an entry with more is refused ("Checks on Guest RIP, RFLAGS"). */
+static void advance_rip(void)
+{
+	uint64_t from = vmcs_read(VMCS_GUEST_RIP), to = from + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
+
+	if (__builtin_expect((to ^ from) >> 32 != 0, 0) && !runs_64_bit_code())
+		to &= BITS(31, 0);
+	vmcs_write(VMCS_GUEST_RIP, to);
+}
+
 /*
  * The instruction has been completed: what completing it would have done to RF, to blocking by STI and MOV SS, and to
  * single-stepping happens here too. SDM Vol. 3A, "Single-Step Exception Condition"; with BTF only branches trap.
@@ -206,7 +221,7 @@ static void advance(void)
 	uint64_t rflags = vmcs_read(VMCS_GUEST_RFLAGS);
 	uint64_t blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
 
-	vmcs_write(VMCS_GUEST_RIP, vmcs_read(VMCS_GUEST_RIP) + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
+	advance_rip();
 	if (blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS))
 		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
 	if (!(rflags & (RFLAGS_RF | RFLAGS_TF)))
