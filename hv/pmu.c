@@ -47,8 +47,11 @@ uint64_t pmu_take_status(struct pmu *pmu, uint64_t status)
  */
 static void pmu_open(struct pmu *pmu)
 {
+	/* Not every bit that the hardware sets may be set by software: CondChgd faults. */
+	uint64_t settable = pmu->guest | pmu->caps.set_flags;
+
 	if (pmu->guest_status)
-		pmu->ops->set_status(pmu->guest_status);
+		pmu->ops->set_status(pmu->guest_status & settable);
 	pmu->gate.guest_ctrl = pmu->guest_ctrl;
 	pmu->guest_status = 0;
 	lvtpc_open(pmu);
