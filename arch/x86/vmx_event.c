@@ -151,6 +151,7 @@ static enum verdict init_signal(struct cpu *cpu)
 	reset_segments();
 	reset_registers(cpu);
 	vmcs_write(VMCS_GUEST_ACTIVITY, boot_processor ? ACTIVITY_ACTIVE : ACTIVITY_WAIT_SIPI);
+	invept(&vmx_of(cpu)->ept); /* the TLB is emptied; entries of a VPID outlive the paging they came from */
 	return RESUME;
 }
 
