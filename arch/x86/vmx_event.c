@@ -72,7 +72,9 @@ static void redeliver(void)
 
 void vmx_restore_event(uint64_t qualification)
 {
-	if (qualification & EPT_VIOLATION_NMI_UNBLOCKED)
+	bool delivering = vmcs_read(VMCS_IDT_VECTORING_INFO) & INTERRUPTION_VALID;
+
+	if (!delivering && qualification & EPT_VIOLATION_NMI_UNBLOCKED) /* undefined during delivery */
 		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) | BLOCKING_BY_NMI);
 	redeliver();
 }
