@@ -47,7 +47,11 @@ static void setup_controls(struct vmx_cpu *vmx)
 	vmcs_write(VMCS_PROC_CONTROLS2, proc2);
 	vmcs_write(VMCS_EXIT_CONTROLS, exits);
 	vmcs_write(VMCS_ENTRY_CONTROLS, allowed(MSR_IA32_VMX_TRUE_ENTRY_CTLS, ENTRY_WANTED));
+	/* VMCLEAR promises no values: whatever an entry looks at is written. "Initializing a VMCS" */
 	vmcs_write(VMCS_EXCEPTION_BITMAP, 0);
+	vmcs_write(VMCS_PAGE_FAULT_MASK, 0);
+	vmcs_write(VMCS_PAGE_FAULT_MATCH, 0);
+	vmcs_write(VMCS_CR3_TARGET_COUNT, 0);
 	if (proc2 & PROC2_XSAVES) /* fields that only CPUs with the control have */
 		vmcs_write(VMCS_XSS_EXITING_BITMAP, 0);
 	if (proc2 & PROC2_VPID)
@@ -167,6 +171,7 @@ static void setup_guest(const struct handoff *handoff, const struct firmware *fi
 	vmcs_write(VMCS_GUEST_EFER, firmware->efer);
 	vmcs_write(VMCS_GUEST_PAT, firmware->pat);
 	vmcs_write(VMCS_GUEST_DEBUGCTL, 0);
+	vmcs_write(VMCS_GUEST_PERF_GLOBAL_CTRL, 0);
 	vmcs_write(VMCS_GUEST_DR7, 0x400);
 	vmcs_write(VMCS_GUEST_RSP, handoff->fw_rsp);
 	vmcs_write(VMCS_GUEST_RIP, handoff->fw_rip);
