@@ -21,6 +21,7 @@
 #define CPUID_EXTENDED_FEATURES		0x7
 #define  CPUID_7_EBX_INTEL_PT		BIT(25)
 #define  CPUID_7_ECX_OSPKE		BIT(4)
+#define  CPUID_7_EDX_PCONFIG		BIT(18)
 #define  CPUID_7_EDX_ARCH_LBR		BIT(19)
 #define  CPUID_7_1_EAX_PMU_EXTENDED	BIT(8) /* leaf 23H */
 #define CPUID_PMU			0xa

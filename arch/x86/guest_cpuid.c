@@ -28,7 +28,7 @@ static void extended_features(struct cpu *cpu, uint32_t subleaf, uint32_t regs[4
 	if (subleaf != 0)
 		return;
 	regs[EBX] &= (uint32_t)~CPUID_7_EBX_INTEL_PT;
-	regs[EDX] &= (uint32_t)~CPUID_7_EDX_ARCH_LBR;
+	regs[EDX] &= ~(uint32_t)(CPUID_7_EDX_PCONFIG | CPUID_7_EDX_ARCH_LBR); /* PCONFIG is #UD: its control is off */
 	regs[ECX] &= (uint32_t)~CPUID_7_ECX_OSPKE;
 	if (cpu->ops->read(cpu, GUEST_CR4) & CR4_PKE)
 		regs[ECX] |= (uint32_t)CPUID_7_ECX_OSPKE;
