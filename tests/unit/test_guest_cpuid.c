@@ -96,9 +96,9 @@ static void extended_features(void **state)
 {
 	(void)state;
 	hardware = ALL_ONES;
-	check(7, 0, (struct leaf){ ONES, ~(1u << 25), ~(1u << 4), ~(1u << 19) });
+	check(7, 0, (struct leaf){ ONES, ~(1u << 25), ~(1u << 4), ~(1u << 19 | 1u << 18) });
 	guest_cr4 = BIT(22);
-	check(7, 0, (struct leaf){ ONES, ~(1u << 25), ONES, ~(1u << 19) });
+	check(7, 0, (struct leaf){ ONES, ~(1u << 25), ONES, ~(1u << 19 | 1u << 18) });
 	check(7, 1, (struct leaf){ ~(1u << 8), ONES, ONES, ONES });
 	check(7, 2, ALL_ONES);
 	hardware = ALL_ZEROS;
