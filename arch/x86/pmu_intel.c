@@ -40,7 +40,7 @@ static bool intel_ident(struct pmu_caps *caps)
 	caps->capabilities = features[2] & CPUID_1_ECX_PDCM ? reg_rdmsr(MSR_IA32_PERF_CAPABILITIES) : 0;
 	caps->clear_flags = probe_flags(MSR_IA32_PERF_GLOBAL_STATUS_RESET);
 	caps->set_flags = probe_flags(MSR_IA32_PERF_GLOBAL_STATUS_SET);
-	reg_wrmsr(MSR_IA32_PERF_GLOBAL_STATUS_RESET, caps->set_flags);
+	reg_wrmsr(MSR_IA32_PERF_GLOBAL_STATUS_RESET, caps->set_flags & caps->clear_flags);
 	return true;
 }
 

@@ -40,10 +40,14 @@ static const struct requirement before_vmx[] = {
 
 /* Bit numbers: SDM Vol. 3C, "VM-Execution Control Fields" and its neighbours for exit and entry; Vol. 3D, App. A. */
 static const struct requirement within_vmx[] = {
+	{ MSR_BIT, MSR_IA32_VMX_BASIC, VMX_BASIC_TRUE_CONTROLS, "VMX capability registers of the newer kind (TRUE)" },
 	{ MSR_CONTROL, MSR_IA32_VMX_PINBASED_CTLS, BIT(3), "VMX exits on NMIs" },
 	{ MSR_CONTROL, MSR_IA32_VMX_PINBASED_CTLS, BIT(5), "virtual NMIs in VMX" },
 	{ MSR_CONTROL, MSR_IA32_VMX_PINBASED_CTLS, BIT(6), "VMX preemption timer" },
+	{ MSR_CONTROL, MSR_IA32_VMX_PROCBASED_CTLS, BIT(11), "VMX exits on RDPMC" },
 	{ MSR_CONTROL, MSR_IA32_VMX_PROCBASED_CTLS, BIT(22), "NMI-window exits in VMX" },
+	{ MSR_CONTROL, MSR_IA32_VMX_PROCBASED_CTLS, BIT(25), "I/O bitmaps in VMX" },
+	{ MSR_CONTROL, MSR_IA32_VMX_PROCBASED_CTLS, BIT(27), "monitor trap flag in VMX" },
 	{ MSR_CONTROL, MSR_IA32_VMX_PROCBASED_CTLS, BIT(28), "MSR bitmaps in VMX" },
 	{ MSR_CONTROL, MSR_IA32_VMX_PROCBASED_CTLS, BIT(31), "secondary controls in VMX, so no EPT" },
 	{ MSR_CONTROL, MSR_IA32_VMX_PROCBASED_CTLS2, BIT(1), "extended page tables (EPT)" },
@@ -52,10 +56,12 @@ static const struct requirement within_vmx[] = {
 	{ MSR_BIT, MSR_IA32_VMX_EPT_VPID_CAP, BIT(14), "write-back memory for EPT structures" },
 	{ MSR_BIT, MSR_IA32_VMX_EPT_VPID_CAP, BIT(16), "EPT pages of 2 MiB" },
 	{ MSR_BIT, MSR_IA32_VMX_EPT_VPID_CAP, BIT(17), "EPT pages of 1 GiB" },
+	{ MSR_BIT, MSR_IA32_VMX_EPT_VPID_CAP, BIT(20) | BIT(25), "INVEPT instruction for one context" },
 	{ MSR_CONTROL, MSR_IA32_VMX_EXIT_CTLS, BIT(9), "64-bit hosts in VMX" },
 	{ MSR_CONTROL, MSR_IA32_VMX_EXIT_CTLS, BIT(12), "loading of IA32_PERF_GLOBAL_CTRL on VM exits" },
 	{ MSR_CONTROL, MSR_IA32_VMX_EXIT_CTLS, BIT(18) | BIT(19), "saving and loading of IA32_PAT on VM exits" },
 	{ MSR_CONTROL, MSR_IA32_VMX_EXIT_CTLS, BIT(20) | BIT(21), "saving and loading of IA32_EFER on VM exits" },
+	{ MSR_CONTROL, MSR_IA32_VMX_EXIT_CTLS, BIT(22), "saving of the VMX preemption timer" },
 	{ MSR_CONTROL, MSR_IA32_VMX_ENTRY_CTLS, BIT(9), "64-bit guests in VMX" },
 	{ MSR_CONTROL, MSR_IA32_VMX_ENTRY_CTLS, BIT(13), "loading of IA32_PERF_GLOBAL_CTRL on VM entries" },
 	{ MSR_CONTROL, MSR_IA32_VMX_ENTRY_CTLS, BIT(14), "loading of IA32_PAT on VM entries" },
@@ -69,9 +75,7 @@ static const struct requirement within_vmx[] = {
  */
 static uint64_t allowed_ones(const struct cpu_registers *cpu, uint32_t msr)
 {
-	bool has_twin = msr >= MSR_IA32_VMX_PINBASED_CTLS && msr <= MSR_IA32_VMX_ENTRY_CTLS;
-
-	if (has_twin && (cpu->rdmsr(MSR_IA32_VMX_BASIC) & VMX_BASIC_TRUE_CONTROLS))
+	if (msr >= MSR_IA32_VMX_PINBASED_CTLS && msr <= MSR_IA32_VMX_ENTRY_CTLS)
 		msr += MSR_IA32_VMX_TRUE_PINBASED_CTLS - MSR_IA32_VMX_PINBASED_CTLS;
 	return cpu->rdmsr(msr) >> 32;
 }
@@ -115,6 +119,17 @@ static bool vmx_locked_off(const struct cpu_registers *cpu)
 	return (control & FEATURE_CONTROL_LOCK) && !(control & FEATURE_CONTROL_VMX);
 }
 
+/*
+ * With several memory-encryption keys the upper bits of a physical address choose the key, and each page of pmuvisor's
+ * has other names there, which the guest's map would not hide. "Intel Total Memory Encryption - Multi-Key":
+ * TME_ACTIVATE.
+ */
+static bool memory_has_aliases(const struct cpu_registers *cpu)
+{
+	return (cpu->cpuid(CPUID_EXTENDED_FEATURES, 0).ecx & CPUID_7_ECX_TME) &&
+	       (cpu->rdmsr(MSR_IA32_TME_ACTIVATE) & TME_ACTIVATE_KEYID_BITS);
+}
+
 static unsigned pmu_version(const struct cpu_registers *cpu)
 {
 	return cpu->cpuid(0, 0).eax < CPUID_PMU ? 0 : cpu->cpuid(CPUID_PMU, 0).eax & CPUID_PMU_EAX_VERSION;
@@ -136,6 +151,12 @@ bool requirements_met(const struct cpu_registers *cpu, char error[static CONFIG_
 	if (vmx_locked_off(cpu)) {
 		sentence(error, CONFIG_ERROR_MAX,
 			 "the firmware has locked VMX off: its setup may have a switch for it.");
+		return false;
+	}
+	if (memory_has_aliases(cpu)) {
+		sentence(
+			error, CONFIG_ERROR_MAX,
+			"the firmware has several memory-encryption keys active (MK-TME): its setup may have a switch.");
 		return false;
 	}
 	return all_met(cpu, within_vmx, ARRAY_SIZE(within_vmx), error);

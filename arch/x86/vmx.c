@@ -202,7 +202,10 @@ static bool runs_64_bit_code(void)
 	return vmcs_read(VMCS_ENTRY_CONTROLS) & ENTRY_IA32E && vmcs_read(VMCS_GUEST_CS_ACCESS) & SEGMENT_ACCESS_L;
 }
 
-/* At 4 GiB the instruction pointer of 32-bit code wraps; an entry with more is refused ("Checks on Guest RIP, RFLAGS"). */
+/*
+ * At 4 GiB the instruction pointer of 32-bit code wraps; an entry with more is refused ("Checks on Guest RIP,
+ * RFLAGS").
+ */
 static void advance_rip(void)
 {
 	uint64_t from = vmcs_read(VMCS_GUEST_RIP), to = from + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);

@@ -74,6 +74,8 @@ int vmx_cpu_init(struct cpu *cpu, struct handoff *handoff);
 /* vmx_event.c: exits that only VMX code can answer. */
 enum verdict vmx_handle(struct cpu *cpu, const struct vm_exit *exit);
 void vmx_remap(struct cpu *cpu);
+/* Forgets the translations of this map, also those of an earlier user of VMX. */
+void vmx_flush_ept(const struct ept *ept);
 void vmx_trap_apic(struct cpu *cpu, bool trapped);
 /* An EPT violation in the middle of delivering an event, or of an IRET: the event and the blocking are put back. */
 void vmx_restore_event(uint64_t qualification);

@@ -8,7 +8,7 @@
 /* "Exit Qualification for Control-Register Accesses" */
 #define CR_NUMBER BITS(3, 0)
 
-static void invept(const struct ept *ept)
+void vmx_flush_ept(const struct ept *ept)
 {
 	const uint64_t single_context = 1;
 	uint64_t descriptor[2] = { ept->pool_pa | EPT_POINTER_WB | EPT_POINTER_WALK_4, 0 };
@@ -27,7 +27,7 @@ void vmx_remap(struct cpu *cpu)
 	cpu->pmu.gate.dirty = true;
 	if (!ept_build(ept, &mtrrs))
 		vmx_access_failed("the MTRRs ask for more page tables than there are:", 0);
-	invept(ept);
+	vmx_flush_ept(ept);
 }
 
 void vmx_trap_apic(struct cpu *cpu, bool trapped)
@@ -37,7 +37,7 @@ void vmx_trap_apic(struct cpu *cpu, bool trapped)
 
 	vmx->apic_trapped = trapped;
 	*entry = trapped ? *entry & ~EPT_RWX : *entry | EPT_RWX;
-	invept(&vmx->ept);
+	vmx_flush_ept(&vmx->ept);
 }
 
 /*
@@ -153,7 +153,7 @@ static enum verdict init_signal(struct cpu *cpu)
 	reset_segments();
 	reset_registers(cpu);
 	vmcs_write(VMCS_GUEST_ACTIVITY, boot_processor ? ACTIVITY_ACTIVE : ACTIVITY_WAIT_SIPI);
-	invept(&vmx_of(cpu)->ept); /* the TLB is emptied; entries of a VPID outlive the paging they came from */
+	vmx_flush_ept(&vmx_of(cpu)->ept); /* the TLB is emptied; entries of a VPID outlive the paging they came from */
 	return RESUME;
 }
 

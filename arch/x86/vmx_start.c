@@ -91,6 +91,7 @@ int vmx_cpu_init(struct cpu *cpu, struct handoff *handoff)
 		asm volatile("vmxoff");
 		return REFUSE(handoff, "the processor did not take pmuvisor's VMCS.");
 	}
+	vmx_flush_ept(&vmx->ept);
 	vmx_setup(cpu, handoff, firmware);
 	return 0;
 }

@@ -11,7 +11,7 @@
 #define ALL_CONTROLS UINT64_C(0xffffffff00000000) /* nothing must be 1, everything may */
 
 static struct cpuid leaves[16], extended, hypervisor;
-static uint64_t msrs[0x500];
+static uint64_t msrs[0xa00];
 
 static struct cpuid fake_cpuid(uint32_t leaf, uint32_t subleaf)
 {
@@ -26,7 +26,7 @@ static struct cpuid fake_cpuid(uint32_t leaf, uint32_t subleaf)
 
 static uint64_t fake_rdmsr(uint32_t msr)
 {
-	assert_in_range(msr, 0, 0x4ff);
+	assert_in_range(msr, 0, 0x9ff);
 	return msrs[msr];
 }
 
@@ -49,7 +49,7 @@ static int ice_lake(void **state)
 	for (unsigned i = 0x48d; i <= 0x490; i++)
 		msrs[i] = ALL_CONTROLS;
 	msrs[0x48b] = ALL_CONTROLS;
-	msrs[0x48c] = 1 << 6 | 1 << 14 | 1 << 16 | 1 << 17;
+	msrs[0x48c] = 1 << 6 | 1 << 14 | 1 << 16 | 1 << 17 | 1 << 20 | 1 << 25;
 	msrs[0x485] = 1 << 5;
 	error[0] = '\0';
 	return 0;
@@ -114,10 +114,16 @@ static const struct {
 	{ 0x48c, 14, "write-back" },
 	{ 0x48c, 16, "2 MiB" },
 	{ 0x48c, 17, "1 GiB" },
+	{ 0x48c, 20, "INVEPT" },
+	{ 0x48c, 25, "INVEPT" },
+	{ 0x480, 55, "TRUE" },
 	{ 0x48d, 32 + 3, "exits on NMIs" },
 	{ 0x48d, 32 + 5, "virtual NMIs" },
 	{ 0x48d, 32 + 6, "preemption timer" },
+	{ 0x48e, 32 + 11, "RDPMC" },
 	{ 0x48e, 32 + 22, "NMI-window" },
+	{ 0x48e, 32 + 25, "I/O bitmaps" },
+	{ 0x48e, 32 + 27, "monitor trap flag" },
 	{ 0x48e, 32 + 28, "MSR bitmaps" },
 	{ 0x48e, 32 + 31, "secondary controls" },
 	{ 0x48f, 32 + 9, "64-bit hosts" },
@@ -126,6 +132,7 @@ static const struct {
 	{ 0x48f, 32 + 19, "IA32_PAT on VM exits" },
 	{ 0x48f, 32 + 20, "IA32_EFER on VM exits" },
 	{ 0x48f, 32 + 21, "IA32_EFER on VM exits" },
+	{ 0x48f, 32 + 22, "saving of the VMX preemption timer" },
 	{ 0x490, 32 + 9, "64-bit guests" },
 	{ 0x490, 32 + 13, "IA32_PERF_GLOBAL_CTRL on VM entries" },
 	{ 0x490, 32 + 14, "IA32_PAT on VM entries" },
@@ -144,13 +151,16 @@ static void each_msr_bit_is_missed(void **state)
 	}
 }
 
-static void controls_without_true_twins(void **state)
+static void memory_has_one_name(void **state)
 {
 	(void)state;
-	msrs[0x480] = 0;
+	leaves[7].ecx = 1u << 13;
+	msrs[0x982] = 3; /* one key for all of memory changes no address */
+	assert_true(requirements_met(&cpu, error));
+	msrs[0x982] = UINT64_C(6) << 32 | 3;
 	assert_false(requirements_met(&cpu, error));
-	for (unsigned i = 0x481; i <= 0x484; i++)
-		msrs[i] = ALL_CONTROLS;
+	assert_non_null(strstr(error, "MK-TME"));
+	leaves[7].ecx = 0; /* the register doesn't exist */
 	assert_true(requirements_met(&cpu, error));
 }
 
@@ -186,7 +196,7 @@ int main(void)
 		cmocka_unit_test_setup(fixed_counters_by_version, ice_lake),
 		cmocka_unit_test_setup(each_feature_is_missed, ice_lake),
 		cmocka_unit_test_setup(each_msr_bit_is_missed, ice_lake),
-		cmocka_unit_test_setup(controls_without_true_twins, ice_lake),
+		cmocka_unit_test_setup(memory_has_one_name, ice_lake),
 		cmocka_unit_test_setup(vmx_lock, ice_lake),
 		cmocka_unit_test_setup(pmuvisor_is_recognized, ice_lake),
 	};
