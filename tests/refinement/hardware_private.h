@@ -1,0 +1,50 @@
+/*
+ * The inside of the machine under pmuvisor: its guest's side (hardware.c), VMX (vmx.c), the processor in root mode
+ * (root.c) and what pmuvisor is given besides its PMU code (resident.c).
+ */
+#ifndef REFINEMENT_HARDWARE_PRIVATE_H
+#define REFINEMENT_HARDWARE_PRIVATE_H
+
+#include "arch/x86/guest.h"
+#include "hardware.h"
+#include "hv/cpu.h"
+#include "truth.h"
+
+#define NR_MSRS 0x2000
+
+struct hardware {
+	struct processor guest; /* and while in root mode, the processor all the same */
+	struct cpu cpu;         /* pmuvisor's */
+	struct boot_info boot;
+	uint64_t apic_pte;
+	uint8_t traps_open[NR_MSRS], traps_closed[NR_MSRS];
+	/* The VMCS, and what arch/x86/vmx.c remembers of it. */
+	struct pmu_model_vmcs vmcs;
+	struct pmu_gate applied;
+	bool saves_ctrl, inject_nmi, inject_fault, step_done;
+	/* Root mode. */
+	bool entering, quiet, root_nmi_blocked;
+	bool host_enabled;
+	const struct step *step;
+	enum verdict verdict;
+	unsigned exits; /* since the last step began */
+	struct truth truth;
+};
+extern struct hardware hw;
+
+/* root.c: what pmuvisor's own instructions do. */
+void root_boundary(void);
+void root_retire(void);
+/* As many as the step says, beside its register accesses. */
+void root_instructions(void);
+
+/* vmx.c */
+void vmx_start(const struct plan *plan);
+/* From the guest through pmuvisor and back. */
+void vmx_exit(enum exit_reason reason);
+bool vmx_traps(uint32_t msr, enum msr_trap access);
+
+/* resident.c */
+void resident_start(const struct plan *plan);
+
+#endif

@@ -1,0 +1,121 @@
+/* What pmuvisor is given besides its PMU code: its configuration, its vendor's functions, and the rest of its exits. */
+#include <asm/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "difference.h"
+#include "hardware_private.h"
+#include "hv/dump.h"
+#include "hv/hypercall.h"
+#include "hv/stop.h"
+
+#define APIC_PAGE UINT64_C(0xfee00000)
+
+/* The exits that answer_exit() hands on to code that is not under test here. */
+void dump_tick(struct cpu *cpu)
+{
+	if (hw.step->kind != STEP_HOST) {
+		pmu_poll(cpu);
+		return;
+	}
+	hw.host_enabled = !hw.host_enabled;
+	hw.truth.restarted = true;
+	pmu_host_enable(cpu, hw.host_enabled);
+}
+
+enum verdict hypercall(struct cpu *cpu)
+{
+	(void)cpu;
+	return STOP;
+}
+
+enum verdict guest_xsetbv(struct cpu *cpu)
+{
+	(void)cpu;
+	return STOP;
+}
+
+enum verdict guest_invd(struct cpu *cpu)
+{
+	(void)cpu;
+	return STOP;
+}
+
+void stop_on_exit(struct cpu *cpu, const struct vm_exit *exit)
+{
+	(void)cpu;
+	difference("pmuvisor stops at an exit for reason %d", (int)exit->reason);
+}
+
+void stop_on_shutdown(struct cpu *cpu)
+{
+	(void)cpu;
+	difference("pmuvisor thinks the guest shut down");
+}
+
+static void finish(struct cpu *cpu, const struct vm_exit *exit, enum verdict verdict)
+{
+	(void)cpu, (void)exit;
+	if (verdict == INJECT_NMI)
+		hw.inject_nmi = true;
+	else if (verdict != RESUME) /* which is also what an NMI on the way back to the guest gets */
+		hw.verdict = verdict;
+	if (verdict == INJECT_GP)
+		hw.inject_fault = true;
+}
+
+static bool nmi_blocked(struct cpu *cpu)
+{
+	(void)cpu;
+	return hw.guest.nmi_blocked || hw.inject_nmi || hw.inject_fault;
+}
+
+static uint64_t read_guest(struct cpu *cpu, enum guest_register reg)
+{
+	(void)cpu;
+	switch (reg) {
+	case GUEST_CPL: return hw.step->cpl;
+	case GUEST_CR4: return 0;
+	case GUEST_DEBUGCTL: return hw.vmcs.guest_debugctl;
+	}
+	return 0;
+}
+
+static void write_debugctl(struct cpu *cpu, uint64_t value)
+{
+	(void)cpu;
+	hw.applied.freeze = 0;
+	hw.vmcs.guest_debugctl = value;
+}
+
+static void remap(struct cpu *cpu)
+{
+	(void)cpu;
+}
+
+void resident_start(const struct plan *plan)
+{
+	static const struct hv_ops ops = {
+		.name = "refinement",
+		.finish = finish,
+		.nmi_blocked = nmi_blocked,
+		.read = read_guest,
+		.write_debugctl = write_debugctl,
+		.remap = remap,
+	};
+
+	hw.boot = (struct boot_info){ .config = plan->config, .apic_pte = (uintptr_t)&hw.apic_pte };
+	hw.cpu = (struct cpu){
+		.self = &hw.cpu,
+		.ops = &ops,
+		.boot = &hw.boot,
+		.x2apic = plan->x2apic,
+		.apic_page = APIC_PAGE,
+	};
+	/* this_cpu() reads GS:0, as on the target. */
+	if (syscall(SYS_arch_prctl, ARCH_SET_GS, &hw.cpu))
+		difference("the kernel won't set GS");
+	if (!pmu_init(&hw.cpu, &pmu_intel, &hw.boot.config))
+		difference("pmuvisor doesn't know this PMU");
+	hw.host_enabled = true;
+}

@@ -1,0 +1,136 @@
+/* The processor in root mode: each register access of pmuvisor's is an instruction of its own. */
+#include <inttypes.h>
+
+#include "arch/x86/apic.h"
+#include "arch/x86/reg.h"
+#include "difference.h"
+#include "hardware_private.h"
+
+#define ROOT_TICKS                                                                                                     \
+	32 /* a whole period of the slowest clock an event counts, so that root mode leaves its phase alone */
+
+/* An NMI in root mode does what trap.c does with it: leaves a note. */
+void root_boundary(void)
+{
+	if (!hw.guest.nmi_latched || hw.root_nmi_blocked || hw.entering)
+		return;
+	hw.guest.nmi_latched = false;
+	hw.cpu.nmi.in_root = true;
+}
+
+void root_retire(void)
+{
+	if (hw.quiet)
+		return;
+	truth_retired(&hw.truth, &hw.guest, &hw.cpu.pmu, TRUTH_ROOT, 0, false);
+	processor_retire(&hw.guest, 0, ROOT_TICKS);
+	root_boundary();
+}
+
+static void root_branch(void)
+{
+	pmu_model_branch(hw.guest.model, PMU_MODEL_JMP, true, 0x3000, 0x4000);
+	truth_retired(&hw.truth, &hw.guest, &hw.cpu.pmu, TRUTH_ROOT, 0, true);
+	processor_retire(&hw.guest, 0, ROOT_TICKS);
+	root_boundary();
+}
+
+void root_instructions(void)
+{
+	for (unsigned i = 0; i < hw.step->root; i++) {
+		if (i % 4 == 3)
+			root_branch();
+		else
+			root_retire();
+	}
+}
+
+bool reg_rdmsr_safe(uint32_t msr, uint64_t *value)
+{
+	bool done = processor_rdmsr(&hw.guest, msr, value);
+
+	if (done)
+		root_retire();
+	return done;
+}
+
+bool reg_wrmsr_safe(uint32_t msr, uint64_t value)
+{
+	bool done = processor_wrmsr(&hw.guest, msr, value);
+
+	if (done)
+		root_retire();
+	return done;
+}
+
+uint64_t reg_rdmsr(uint32_t msr)
+{
+	uint64_t value;
+
+	if (!reg_rdmsr_safe(msr, &value))
+		difference("pmuvisor's RDMSR %#" PRIx32 " takes #GP", msr);
+	return value;
+}
+
+void reg_wrmsr(uint32_t msr, uint64_t value)
+{
+	if (!reg_wrmsr_safe(msr, value))
+		difference("pmuvisor's WRMSR %#" PRIx32 " of %#" PRIx64 " takes #GP", msr, value);
+}
+
+bool reg_xsetbv_safe(uint32_t xcr, uint64_t value)
+{
+	difference("XSETBV %" PRIu32 " of %#" PRIx64 ": no guest of this test asks for it", xcr, value);
+}
+
+uint64_t reg_rdpmc(uint32_t counter)
+{
+	uint64_t value;
+
+	if (pmu_model_rdpmc(hw.guest.model, counter, &value) != PMU_MODEL_DONE)
+		difference("pmuvisor's RDPMC %#" PRIx32 " takes #GP", counter);
+	root_retire();
+	return value;
+}
+
+uint64_t reg_rdtsc(void)
+{
+	root_retire();
+	return hw.guest.clock;
+}
+
+void reg_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
+{
+	regs[0] = regs[1] = regs[2] = regs[3] = 0;
+	pmu_model_cpuid(hw.guest.model, leaf, subleaf, regs);
+	root_retire();
+}
+
+void reg_invlpg(uint64_t address)
+{
+	(void)address;
+	root_retire();
+}
+
+uint32_t reg_read_xapic(unsigned offset)
+{
+	uint32_t value = pmu_model_read_lvtpc(hw.guest.model);
+
+	if (hw.guest.x2apic || offset != APIC_LVTPC)
+		difference("pmuvisor reads APIC register %#x where there is none", offset);
+	root_retire();
+	return value;
+}
+
+void reg_write_xapic(unsigned offset, uint32_t value)
+{
+	if (hw.guest.x2apic)
+		difference("pmuvisor writes APIC register %#x in x2APIC mode", offset);
+	if (offset == APIC_LVTPC)
+		pmu_model_write_lvtpc(hw.guest.model, value);
+	else if (offset == APIC_ICR && (value & ~LVT_VECTOR) == ICR_SELF)
+		processor_interrupt(&hw.guest, value & LVT_VECTOR);
+	else
+		difference("pmuvisor writes %#" PRIx32 " to APIC register %#x", value, offset);
+	root_retire();
+}
