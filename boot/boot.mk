@@ -7,7 +7,7 @@ EFI_TARGET	:= $(TARGET) -fpic -fvisibility=hidden -fshort-wchar -DGNU_EFI_USE_MS
 		   -isystem $(EFI_HEADERS)/x86_64
 
 BOOT_SOURCES	:= $(filter-out boot/handoff.c,$(wildcard boot/*.c)) arch/x86/paging.c arch/x86/requirements.c \
-		   hv/config.c hv/sentence.c
+		   $(wildcard hv/config*.c) hv/sentence.c
 BOOT_OBJECTS	:= $(BOOT_SOURCES:%.c=$(BOOT)/%.o) $(BOOT)/enter.o $(BOOT)/embed.o
 
 all: $(BUILD)/pmuvisor.efi

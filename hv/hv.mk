@@ -1,7 +1,7 @@
 # The resident hypervisor build/pmuvisor.elf, which the loader carries in it.
 HV		:= $(BUILD)/hv
 # All but what only the loader runs, and what only generates offsets.
-HV_NOT_RESIDENT	:= hv/config.c arch/x86/paging.c arch/x86/requirements.c arch/x86/offsets.c
+HV_NOT_RESIDENT	:= $(wildcard hv/config*.c) arch/x86/paging.c arch/x86/requirements.c arch/x86/offsets.c
 HV_SOURCES	:= $(filter-out $(HV_NOT_RESIDENT),$(wildcard hv/*.c arch/x86/*.c))
 HV_ASM		:= arch/x86/trap_entry.asm arch/x86/vmx_entry.asm
 HV_OBJECTS	:= $(HV_SOURCES:%.c=$(HV)/%.o) $(HV_ASM:%.asm=$(HV)/%.asm.o)

@@ -1,6 +1,6 @@
 # Host unit tests: each tests/unit/test_*.c is one program, linked with the sources it tests, named here.
 PMU_MODEL		:= $(wildcard tests/machine/pmu_*.c)
-UNIT_test_config	:= hv/config.c hv/sentence.c
+UNIT_test_config	:= $(wildcard hv/config*.c) hv/sentence.c
 UNIT_test_paging	:= arch/x86/paging.c
 UNIT_test_requirements	:= arch/x86/requirements.c hv/sentence.c
 UNIT_test_mtrr		:= arch/x86/mtrr.c
