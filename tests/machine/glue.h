@@ -75,21 +75,26 @@ static inline void machine_commit(struct machine_cpu *machine, unsigned cpl)
 	pmu_model_retire(machine->model, cpl);
 }
 
-static inline void machine_far_branch(struct machine_cpu *machine, unsigned cpl, Bit64u from, Bit64u to)
+static inline void machine_far_branch(struct machine_cpu *machine, enum pmu_model_branch kind,
+				      const struct pmu_model_transfer &far)
 {
 	machine->far = true;
-	machine->far_cpl = cpl;
-	pmu_model_branch(machine->model, PMU_MODEL_FAR, true, from, to);
+	machine->far_cpl = far.from_cpl;
+	pmu_model_branch(machine->model, kind, true, far);
 }
 
-/* `what` is one of Bochs' BX_INSTR_IS_*. */
-static inline void machine_near_branch(struct machine_cpu *machine, unsigned what, Bit64u from, Bit64u to)
+/* `what` is one of Bochs' BX_INSTR_IS_*, `length` the instruction's. */
+static inline void machine_near_branch(struct machine_cpu *machine, unsigned what, unsigned length,
+				       const struct pmu_model_transfer &near)
 {
 	/* Bochs numbers them in this order from BX_INSTR_IS_JMP on. */
 	static const unsigned char kinds[] = { PMU_MODEL_JMP, PMU_MODEL_JMP_INDIRECT, PMU_MODEL_CALL,
 					       PMU_MODEL_CALL_INDIRECT, PMU_MODEL_RET };
+	enum pmu_model_branch kind = (enum pmu_model_branch)kinds[what - 10];
 
-	pmu_model_branch(machine->model, (enum pmu_model_branch)kinds[what - 10], true, from, to);
+	if (kind == PMU_MODEL_CALL && near.to - near.from == length)
+		kind = PMU_MODEL_CALL_NEXT;
+	pmu_model_branch(machine->model, kind, true, near);
 }
 
 #endif

@@ -96,6 +96,7 @@ static void count_instruction(struct pmu_model *model, enum pmu_privilege privil
 
 		pmi |= add_events(model, i, qualify(counter, privilege, model->signals[counter->signal]));
 	}
+	model->retired++;
 	pmu_model_forget(model);
 	if (pmi)
 		pmu_raise_pmi(model);
@@ -110,6 +111,7 @@ void pmu_fold(struct pmu_model *model)
 		uint64_t retired = model->granted[privilege] - model->hot.budget[privilege];
 
 		model->granted[privilege] = model->hot.budget[privilege];
+		model->retired += retired;
 		for (unsigned i = 0; retired && i < NR_COUNTERS; i++)
 			if (model->counters[i].counts[privilege])
 				model->counters[i].value += retired * pmu_signal_rate(model->counters[i].signal);
@@ -205,12 +207,14 @@ static void configure_fixed(struct pmu_model *model, unsigned m)
 	counter->pmi = model->fixed_ctr_ctrl & FIXED_PMI(m);
 }
 
-/* What the caller may keep to itself because nobody counts it. */
+/* What the caller may keep to itself because nobody counts or records it. */
 static void configure_hooks(struct pmu_model *model)
 {
 	bool clock = false;
 
-	model->hot.branches = model->hot.accesses = model->watches_all = false;
+	model->hot.records = pmu_lbr_enabled(model);
+	model->hot.branches = model->hot.records;
+	model->hot.accesses = model->watches_all = false;
 	for (unsigned i = 0; i < NR_COUNTERS; i++) {
 		struct pmu_counter *counter = &model->counters[i];
 		enum pmu_signal signal = counter->signal;
@@ -249,6 +253,7 @@ void pmu_model_retire_one(struct pmu_model *model, unsigned cpl)
 	model->hot.budget[privilege]++;
 	pmu_fold(model);
 	model->granted[privilege] = --model->hot.budget[privilege];
+	pmu_lbr_retire(model);
 	count_instruction(model, privilege);
 	if (model->hot.budget[privilege] == 0)
 		grant(model);
@@ -257,6 +262,7 @@ void pmu_model_retire_one(struct pmu_model *model, unsigned cpl)
 void pmu_model_forget(struct pmu_model *model)
 {
 	memset(model->signals, 0, sizeof(model->signals));
+	model->lbr.branching = false;
 	model->hot.pending = false;
 }
 

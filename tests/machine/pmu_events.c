@@ -68,7 +68,7 @@ unsigned pmu_signal_rate(enum pmu_signal signal)
 /*
  * Conditional branches: a two-bit saturating counter per branch address, not taken at first, so that a loop costs a
  * miss or two when it starts and one when it ends. Like the caches below, the predictor learns only while somebody
- * counts.
+ * counts or the branches are recorded.
  */
 static bool jcc_predicted(struct pmu_predictor *predictor, uint64_t from, bool taken)
 {
@@ -114,33 +114,43 @@ static bool branch_predicted(struct pmu_predictor *predictor, enum pmu_model_bra
 	switch (kind) {
 	case PMU_MODEL_JCC: return jcc_predicted(predictor, from, taken);
 	case PMU_MODEL_JMP_INDIRECT: return target_predicted(predictor, from, to);
+	case PMU_MODEL_CALL_NEXT:
 	case PMU_MODEL_CALL: push_return(predictor, from); return true;
 	case PMU_MODEL_CALL_INDIRECT: push_return(predictor, from); return target_predicted(predictor, from, to);
 	case PMU_MODEL_RET: return return_predicted(predictor, to);
 	case PMU_MODEL_JMP:
-	case PMU_MODEL_FAR: break;
+	case PMU_MODEL_FAR:
+	case PMU_MODEL_INT: break;
 	}
 	return true;
 }
 
-void pmu_model_count_branch(struct pmu_model *model, enum pmu_model_branch kind, bool taken, uint64_t from, uint64_t to)
+static bool is_call(enum pmu_model_branch kind)
+{
+	return kind == PMU_MODEL_CALL || kind == PMU_MODEL_CALL_NEXT || kind == PMU_MODEL_CALL_INDIRECT;
+}
+
+void pmu_model_count_branch(struct pmu_model *model, enum pmu_model_branch kind, bool taken,
+			    const struct pmu_model_transfer *transfer)
 {
 	uint64_t *signals = model->signals;
-	bool missed = !branch_predicted(&model->predictor, kind, taken, from, to);
-	bool cond = kind == PMU_MODEL_JCC;
+	bool missed = !branch_predicted(&model->predictor, kind, taken, transfer->from, transfer->to);
+	bool cond = kind == PMU_MODEL_JCC, far = kind == PMU_MODEL_FAR || kind == PMU_MODEL_INT;
 
 	signals[SIGNAL_BRANCHES]++;
 	signals[SIGNAL_COND] += cond;
 	signals[SIGNAL_COND_TAKEN] += cond && taken;
 	signals[SIGNAL_COND_NOT_TAKEN] += cond && !taken;
-	signals[SIGNAL_NEAR_CALLS] += kind == PMU_MODEL_CALL || kind == PMU_MODEL_CALL_INDIRECT;
+	signals[SIGNAL_NEAR_CALLS] += is_call(kind);
 	signals[SIGNAL_NEAR_RETURNS] += kind == PMU_MODEL_RET;
-	signals[SIGNAL_NEAR_TAKEN] += kind != PMU_MODEL_FAR && (taken || !cond);
-	signals[SIGNAL_FAR] += kind == PMU_MODEL_FAR;
+	signals[SIGNAL_NEAR_TAKEN] += !far && (taken || !cond);
+	signals[SIGNAL_FAR] += far;
 	signals[SIGNAL_INDIRECT] += kind == PMU_MODEL_JMP_INDIRECT || kind == PMU_MODEL_CALL_INDIRECT;
 	signals[SIGNAL_MISPREDICTED] += missed;
 	signals[SIGNAL_MISPREDICTED_COND] += missed && cond;
 	model->hot.pending = true;
+	if (model->hot.records && (taken || !cond))
+		pmu_lbr_branch(model, kind, missed, transfer);
 }
 
 /*

@@ -9,14 +9,15 @@
 #include "pmu_private.h"
 
 /*
- * No PEBS, no LBR format, no freezing in SMM: the model does not do these things, so the processor does not have them.
+ * No PEBS and no freezing in SMM: the model does not do these things, so the processor does not have them.
  */
 const struct pmu_model_caps pmu_model_icelake = {
 	.version = 5,
 	.nr_gp = 8,
 	.nr_fixed = 4,
 	.width = 48,
-	.perf_capabilities = PERF_CAP_FW_WRITE,
+	.perf_capabilities = PERF_CAP_FW_WRITE | LBR_FMT_INFO,
+	.lbr_depth = 32,
 };
 
 #define NR_ARCH_EVENTS                                                                                                 \
@@ -108,24 +109,31 @@ static void cpuid_features(uint32_t regs[4])
 	regs[3] &= ~(1u << 21);
 }
 
-/* Leaf 07H: neither architectural LBR, nor Processor Trace, nor (subleaf 1) leaf 23H. */
-static void cpuid_extended_features(uint32_t subleaf, uint32_t regs[4])
+/* Leaf 07H: no Processor Trace, nor (subleaf 1) leaf 23H. */
+static void cpuid_extended_features(const struct pmu_model *model, uint32_t subleaf, uint32_t regs[4])
 {
 	if (subleaf == 0) {
 		regs[1] &= ~(1u << 25);
-		regs[3] &= ~(1u << 19);
+		regs[3] = (regs[3] & ~(1u << 19)) | (pmu_model_has_arch_lbr(model) ? 1u << 19 : 0);
 	}
 	if (subleaf == 1)
 		regs[0] &= ~(1u << 8);
+}
+
+/* Leaf 1CH: architectural LBR. */
+static void cpuid_lbr(const struct pmu_model_caps *caps, uint32_t regs[4])
+{
+	memcpy(regs, caps->arch_lbr, sizeof(caps->arch_lbr));
+	regs[3] = 0;
 }
 
 void pmu_model_cpuid(const struct pmu_model *model, uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
 {
 	switch (leaf) {
 	case 0x01: cpuid_features(regs); break;
-	case 0x07: cpuid_extended_features(subleaf, regs); break;
+	case 0x07: cpuid_extended_features(model, subleaf, regs); break;
 	case 0x0a: cpuid_perfmon(&model->caps, regs); break;
-	case 0x1c:
+	case 0x1c: cpuid_lbr(&model->caps, regs); break;
 	case 0x23: memset(regs, 0, 4 * sizeof(regs[0])); break;
 	}
 }
@@ -141,6 +149,8 @@ bool pmu_model_vmentry_guest_ok(const struct pmu_model *model, const struct pmu_
 {
 	if (vmcs->load_debugctl && vmcs->guest_debugctl & ~DEBUGCTL_WRITABLE)
 		return false;
+	if (vmcs->load_lbr_ctl && vmcs->guest_lbr_ctl & ~pmu_lbr_ctl_writable(model))
+		return false;
 	return !vmcs->load_global_ctrl || !(vmcs->guest_global_ctrl & ~pmu_global_ctrl_writable(model));
 }
 
@@ -149,7 +159,9 @@ void pmu_model_vmentry(struct pmu_model *model, const struct pmu_model_vmcs *vmc
 {
 	pmu_fold(model);
 	if (vmcs->load_debugctl)
-		model->debugctl = vmcs->guest_debugctl;
+		model->debugctl = pmu_lbr_debugctl(model, vmcs->guest_debugctl);
+	if (vmcs->load_lbr_ctl)
+		model->lbr.ctl = vmcs->guest_lbr_ctl;
 	if (vmcs->load_global_ctrl)
 		model->global_ctrl = vmcs->guest_global_ctrl;
 	pmu_configure(model);
@@ -157,7 +169,8 @@ void pmu_model_vmentry(struct pmu_model *model, const struct pmu_model_vmcs *vmc
 
 /*
  * Vol. 3C, "Saving Control Registers, Debug Registers, and MSRs" and "Loading Host Control Registers, Debug Registers,
- * MSRs": DEBUGCTL is cleared by every exit, GLOBAL_CTRL only changes if a control says so.
+ * MSRs": DEBUGCTL is cleared by every exit, GLOBAL_CTRL and LBR_CTL only change if a control says so. LBR_CTL is saved
+ * without being asked.
  */
 void pmu_model_vmexit(struct pmu_model *model, struct pmu_model_vmcs *vmcs)
 {
@@ -167,7 +180,10 @@ void pmu_model_vmexit(struct pmu_model *model, struct pmu_model_vmcs *vmcs)
 		vmcs->guest_debugctl = model->debugctl;
 	if (vmcs->save_global_ctrl)
 		vmcs->guest_global_ctrl = model->global_ctrl;
+	vmcs->guest_lbr_ctl = model->lbr.ctl;
 	model->debugctl = 0;
+	if (vmcs->clear_lbr_ctl)
+		model->lbr.ctl = 0;
 	if (vmcs->load_host_global_ctrl)
 		model->global_ctrl = vmcs->host_global_ctrl;
 	pmu_configure(model);

@@ -20,6 +20,7 @@ extern "C" {
 
 #define PMU_MODEL_MAX_GP    8
 #define PMU_MODEL_MAX_FIXED 4
+#define PMU_MODEL_MAX_LBRS  32
 
 /* What this processor has; the caller owns it and may describe a smaller one (fewer counters) for comparison. */
 struct pmu_model_caps {
@@ -27,7 +28,10 @@ struct pmu_model_caps {
 	unsigned nr_gp;             /* 1..8 */
 	unsigned nr_fixed;          /* 0..4, contiguous from 0 */
 	unsigned width;             /* counter width in bits: 48 */
-	uint64_t perf_capabilities; /* IA32_PERF_CAPABILITIES, 345H */
+	uint64_t perf_capabilities; /* IA32_PERF_CAPABILITIES, 345H; LBR_FMT is in it */
+	unsigned lbr_depth;         /* model-specific LBR stack: 32 entries; 0: none */
+	/* CPUID.1CH:EAX, EBX, ECX, architectural LBR: EAX[7:0], the depths, 0: none. A processor has one kind at most. */
+	uint32_t arch_lbr[3];
 };
 extern const struct pmu_model_caps pmu_model_icelake;
 
@@ -56,9 +60,20 @@ enum pmu_model_branch {
 	PMU_MODEL_JMP,
 	PMU_MODEL_JMP_INDIRECT,
 	PMU_MODEL_CALL,
+	PMU_MODEL_CALL_NEXT, /* a direct call of the next instruction, displacement 0 */
 	PMU_MODEL_CALL_INDIRECT,
 	PMU_MODEL_RET,
-	PMU_MODEL_FAR, /* far transfers that are instructions: far call/jmp/ret, int n, iret, syscall, sysret */
+	PMU_MODEL_FAR, /* far transfers that are instructions: far call/jmp/ret, iret, syscall, sysret */
+	PMU_MODEL_INT, /* int n, int3, into, int1 */
+};
+
+/*
+ * A change of control. Addresses are instruction pointers, not linear addresses: what LBR_FMT 5 and a clear
+ * CPUID.1CH:EAX[31] promise. `from` is the branch instruction, or for an event the instruction that did not execute.
+ */
+struct pmu_model_transfer {
+	uint64_t from, to;
+	unsigned from_cpl, to_cpl;
 };
 
 struct pmu_model;
@@ -70,8 +85,9 @@ struct pmu_model;
 struct pmu_model_hot {
 	uint64_t budget[2]; /* instructions that may retire before the model has to look at one */
 	bool pending;       /* the instruction being executed caused events */
-	bool branches;      /* somebody counts branches */
+	bool branches;      /* somebody counts branches, or they are recorded */
 	bool accesses;      /* somebody counts memory accesses */
+	bool records;       /* the LBR stack records */
 };
 
 static inline struct pmu_model_hot *pmu_model_hot_part(struct pmu_model *model)
@@ -106,8 +122,9 @@ void pmu_model_apic_enabled(struct pmu_model *model, bool enabled);
 void pmu_model_cpuid(const struct pmu_model *model, uint32_t leaf, uint32_t subleaf, uint32_t regs[4]);
 
 void pmu_model_retire_one(struct pmu_model *model, unsigned cpl);
-void pmu_model_count_branch(struct pmu_model *model, enum pmu_model_branch kind, bool taken, uint64_t from,
-			    uint64_t to);
+void pmu_model_count_branch(struct pmu_model *model, enum pmu_model_branch kind, bool taken,
+			    const struct pmu_model_transfer *transfer);
+void pmu_model_record_event(struct pmu_model *model, const struct pmu_model_transfer *transfer);
 void pmu_model_count_access(struct pmu_model *model, uint64_t physical, unsigned size, bool write);
 void pmu_model_forget(struct pmu_model *model);
 
@@ -124,13 +141,26 @@ static inline void pmu_model_retire(struct pmu_model *model, unsigned cpl)
 		pmu_model_retire_one(model, cpl);
 }
 
-/* `from` is the address of the branch instruction, `to` of the next one executed. */
-static inline void pmu_model_branch(struct pmu_model *model, enum pmu_model_branch kind, bool taken, uint64_t from,
-				    uint64_t to)
+/* The instruction being executed is a branch; not taken, `to` is the next instruction. */
+static inline void pmu_model_branch(struct pmu_model *model, enum pmu_model_branch kind, bool taken,
+				    struct pmu_model_transfer transfer)
 {
 	if (pmu_model_hot_part(model)->branches)
-		pmu_model_count_branch(model, kind, taken, from, to);
+		pmu_model_count_branch(model, kind, taken, &transfer);
 }
+
+/*
+ * An exception or interrupt was delivered, or one that VM entry injected: between instructions, and after the whole
+ * delivery. An exit during it leaves nothing to report. INT n and its like are branches, unless injected.
+ */
+static inline void pmu_model_event(struct pmu_model *model, struct pmu_model_transfer transfer)
+{
+	if (pmu_model_hot_part(model)->records)
+		pmu_model_record_event(model, &transfer);
+}
+
+/* A #DB is about to be delivered, and did not exit; not for one that VM entry injects. */
+void pmu_model_debug_exception(struct pmu_model *model);
 
 /* `size` in bytes, at least 1. */
 static inline void pmu_model_access(struct pmu_model *model, uint64_t physical, unsigned size, bool write)
@@ -166,6 +196,9 @@ struct pmu_model_vmcs {
 	bool save_global_ctrl, save_debugctl; /* VM-exit controls 30, 2: where set, vmexit writes the guest fields */
 	bool load_host_global_ctrl;           /* VM-exit control 12 */
 	uint64_t host_global_ctrl;            /* 2C04H */
+	/* Only with architectural LBR: VM-entry control 21, VM-exit control 26, and 2816H, which every exit writes. */
+	bool load_lbr_ctl, clear_lbr_ctl;
+	uint64_t guest_lbr_ctl;
 };
 bool pmu_model_vmentry_host_ok(const struct pmu_model *model,
 			       const struct pmu_model_vmcs *vmcs); /* else VMfailValid 8 */
@@ -173,6 +206,18 @@ bool pmu_model_vmentry_guest_ok(const struct pmu_model *model,
 				const struct pmu_model_vmcs *vmcs); /* else exit reason 33 */
 void pmu_model_vmentry(struct pmu_model *model, const struct pmu_model_vmcs *vmcs);
 void pmu_model_vmexit(struct pmu_model *model, struct pmu_model_vmcs *vmcs);
+
+/*
+ * SDM Vol. 1, "Architectural LBR State": XSAVE component 15, only with architectural LBR. The image is the component in
+ * the standard format. xsave leaves entries beyond the current depth alone; xrstor is false for #GP(0); xinit is what
+ * XRSTORS does for a clear XSTATE_BV[15].
+ */
+#define PMU_MODEL_LBR_XSAVE_SIZE 808
+bool pmu_model_has_arch_lbr(const struct pmu_model *model);
+bool pmu_model_lbr_in_use(const struct pmu_model *model); /* XINUSE[15]: not in its initial state */
+void pmu_model_lbr_xsave(const struct pmu_model *model, void *image);
+bool pmu_model_lbr_xrstor(struct pmu_model *model, const void *image);
+void pmu_model_lbr_xinit(struct pmu_model *model);
 
 /*
  * What no guest can see, for tests. Counter numbers are GLOBAL_STATUS bit numbers (n, 32+m). From power-on.

@@ -27,6 +27,8 @@
 #define MSR_LBR_SELECT                 0x1c8
 #define MSR_LASTBRANCH_TOS             0x1c9
 #define MSR_IA32_DEBUGCTL              0x1d9
+#define MSR_LER_FROM_IP                0x1dd /* TO follows */
+#define MSR_IA32_LER_INFO              0x1e0
 #define DEBUGCTL_LBR                   BIT(0)
 #define DEBUGCTL_BTF                   BIT(1)
 #define DEBUGCTL_TR                    BIT(6)
@@ -44,6 +46,8 @@
 #define MSR_IA32_FIXED_CTR0               0x309
 #define MSR_PERF_METRICS                  0x329
 #define MSR_IA32_PERF_CAPABILITIES        0x345
+#define PERF_CAP_LBR_FMT                  BITS(5, 0)
+#define LBR_FMT_INFO                      UINT64_C(5) /* the mispredict bit is in LBR_INFO */
 #define PERF_CAP_FW_WRITE                 BIT(13)
 #define PERF_CAP_PEBS_BASELINE            BIT(14)
 #define PERF_CAP_METRICS                  BIT(15)
@@ -72,8 +76,22 @@
 #define MSR_LASTBRANCH_0_FROM_IP          0x680
 #define MSR_LASTBRANCH_0_TO_IP            0x6c0
 #define MSR_LBR_INFO_0                    0xdc0
+#define MSR_IA32_LBR_0_INFO               0x1200
+#define MSR_IA32_LBR_CTL                  0x14ce
+#define LBR_CTL_EN                        BIT(0)
+#define LBR_CTL_OS                        BIT(1)
+#define LBR_CTL_USR                       BIT(2)
+#define LBR_CTL_CALL_STACK                BIT(3)
+#define LBR_CTL_TYPES                     BITS(22, 16)
+#define MSR_IA32_LBR_DEPTH                0x14cf
+#define MSR_IA32_LBR_0_FROM_IP            0x1500
+#define MSR_IA32_LBR_0_TO_IP              0x1600
+#define LBR_INFO_CYCLES                   BITS(15, 0)
+#define LBR_INFO_CYCLES_VALID             BIT(60)
+#define LBR_INFO_TSX_ABORT                BIT(61)
+#define LBR_INFO_IN_TSX                   BIT(62)
+#define LBR_INFO_MISPREDICTED             BIT(63)
 
-#define NR_LBRS     32
 #define NR_COUNTERS (PMU_MODEL_MAX_GP + PMU_MODEL_MAX_FIXED) /* fixed last */
 
 /* What can happen while one instruction executes, and how often; see pmu_events.c. */
@@ -135,6 +153,36 @@ struct pmu_cache {
 	uint64_t llc[LLC_SETS][LLC_WAYS]; /* sector number + 1, most recently used first; 0 is empty */
 };
 
+/* SDM Vol. 3B, "Branch Type Information": what IA32_LBR_x_INFO.BR_TYPE holds. */
+enum pmu_lbr_type {
+	LBR_COND,
+	LBR_NEAR_IND_JMP,
+	LBR_NEAR_REL_JMP,
+	LBR_NEAR_IND_CALL,
+	LBR_NEAR_REL_CALL,
+	LBR_NEAR_RET,
+	LBR_OTHER = 8,
+};
+
+struct pmu_lbr_entry {
+	uint64_t from, to, info;
+};
+
+struct pmu_lbr {
+	struct pmu_lbr_entry entries[PMU_MODEL_MAX_LBRS]; /* a ring of pmu_lbr_depth(), the newest at `top` */
+	struct pmu_lbr_entry last, ler;                   /* the last one recorded; as it was before the last event */
+	unsigned top;                                     /* MSR_LASTBRANCH_TOS */
+	uint64_t select;                                  /* MSR_LBR_SELECT */
+	uint64_t ctl, depth;                              /* IA32_LBR_CTL, IA32_LBR_DEPTH */
+	bool timed;                                       /* there was a record to count cycles from: */
+	uint64_t instructions;                            /* retired when it was made */
+	/* The taken branch that is being executed: recorded when it retires. */
+	bool branching;
+	enum pmu_model_branch kind;
+	bool mispredicted;
+	struct pmu_model_transfer transfer;
+};
+
 struct pmu_model {
 	struct pmu_model_hot hot; /* first: pmu_model.h reaches it by a cast */
 	struct pmu_model_caps caps;
@@ -144,8 +192,7 @@ struct pmu_model {
 	struct pmu_counter counters[NR_COUNTERS];
 	uint64_t evtsel[PMU_MODEL_MAX_GP];
 	uint64_t fixed_ctr_ctrl, global_ctrl, global_status, debugctl, misc_enable;
-	uint64_t offcore_rsp[2], pebs_latency_frontend[2], lbr_select, lbr_tos;
-	uint64_t lbr_from[NR_LBRS], lbr_to[NR_LBRS], lbr_info[NR_LBRS];
+	uint64_t offcore_rsp[2], pebs_latency_frontend[2];
 	uint32_t lvtpc;
 	bool apic_enabled;
 
@@ -159,6 +206,9 @@ struct pmu_model {
 	uint64_t cycles;              /* stands in for a missing time-stamp counter */
 	uint64_t signals[NR_SIGNALS]; /* of the instruction being executed */
 	uint64_t delivered, dropped;
+	uint64_t retired; /* as of the last fold */
+
+	struct pmu_lbr lbr; /* pmu_lbr.c, pmu_lbr_arch.c */
 
 	/* pmu_events.c */
 	struct pmu_predictor predictor;
@@ -188,6 +238,41 @@ unsigned pmu_signal_rate(enum pmu_signal signal);
  */
 void pmu_fold(struct pmu_model *model);
 void pmu_configure(struct pmu_model *model);
+
+/*
+ * pmu_lbr.c. A taken branch, reported before it retires; pmu_lbr_retire() records it then. Entry 0 is the newest; false:
+ * no entry so old.
+ */
+bool pmu_lbr_enabled(const struct pmu_model *model);
+void pmu_lbr_branch(struct pmu_model *model, enum pmu_model_branch kind, bool mispredicted,
+		    const struct pmu_model_transfer *transfer);
+void pmu_lbr_retire(struct pmu_model *model);
+unsigned pmu_lbr_depth(const struct pmu_model *model);
+bool pmu_lbr_entry(const struct pmu_model *model, unsigned age, struct pmu_lbr_entry *entry);
+void pmu_lbr_reset(struct pmu_model *model);
+uint64_t pmu_lbr_canonical(uint64_t address);
+/* What DEBUGCTL holds when `value` is written to it. */
+uint64_t pmu_lbr_debugctl(const struct pmu_model *model, uint64_t value);
+
+/* pmu_lbr_arch.c: what architectural LBR does otherwise. */
+uint64_t pmu_lbr_ctl_writable(const struct pmu_model *model);
+bool pmu_lbr_arch_selected(const struct pmu_model *model, enum pmu_lbr_type type,
+			   const struct pmu_model_transfer *transfer);
+bool pmu_lbr_arch_call_stack(const struct pmu_model *model);
+void pmu_lbr_arch_finish(const struct pmu_model *model, enum pmu_lbr_type type,
+			 const struct pmu_model_transfer *transfer, struct pmu_lbr_entry *entry);
+unsigned pmu_lbr_arch_max_depth(const struct pmu_model *model);
+
+/*
+ * Registers of one kind, `count` of them from `first`, with one read and one write. `n` is the number within the kind.
+ * Both return false for #GP(0). A table of them ends with a count of 0.
+ */
+struct pmu_register_kind {
+	uint32_t first, count;
+	bool (*read)(struct pmu_model *model, unsigned n, uint64_t *value);
+	bool (*write)(struct pmu_model *model, unsigned n, uint64_t value);
+};
+extern const struct pmu_register_kind pmu_lbr_registers[], pmu_lbr_arch_registers[];
 
 /* pmu_registers.c */
 uint64_t pmu_global_ctrl_writable(const struct pmu_model *model);

@@ -100,9 +100,6 @@ static uint64_t status_clearable(const struct pmu_model *model)
 	return status_settable(model) | STATUS_COND_CHGD;
 }
 
-/*
- * Registers, one read and one write a kind. `n` is the number within the kind. Both return false for #GP(0).
- */
 static bool write_faults(struct pmu_model *model, unsigned n, uint64_t value)
 {
 	(void)model, (void)n, (void)value;
@@ -292,10 +289,7 @@ static bool read_debugctl(struct pmu_model *model, unsigned n, uint64_t *value)
 static bool write_debugctl(struct pmu_model *model, unsigned n, uint64_t value)
 {
 	(void)n;
-	if (value & ~DEBUGCTL_WRITABLE)
-		return false;
-	model->debugctl = value;
-	return true;
+	return write_config(model, &model->debugctl, pmu_lbr_debugctl(model, value), DEBUGCTL_WRITABLE);
 }
 
 static bool read_misc_enable(struct pmu_model *model, unsigned n, uint64_t *value)
@@ -322,8 +316,7 @@ static bool write_misc_enable(struct pmu_model *model, unsigned n, uint64_t valu
 
 /*
  * Plain storage: software that finds an Ice Lake uses these by its model number, whatever CPUID and PERF_CAPABILITIES
- * say, and gives them up if they do not read back what was written. The LBR stack keeps what is written; nothing
- * records.
+ * say, and gives them up if they do not read back what was written.
  */
 static uint64_t *storage(struct pmu_model *model, uint32_t msr)
 {
@@ -332,23 +325,11 @@ static uint64_t *storage(struct pmu_model *model, uint32_t msr)
 	case MSR_OFFCORE_RSP_0 + 1: return &model->offcore_rsp[msr - MSR_OFFCORE_RSP_0];
 	case MSR_PEBS_LD_LAT:
 	case MSR_PEBS_LD_LAT + 1: return &model->pebs_latency_frontend[msr - MSR_PEBS_LD_LAT];
-	case MSR_LBR_SELECT: return &model->lbr_select;
-	case MSR_LASTBRANCH_TOS: return &model->lbr_tos;
 	}
-	if (msr - MSR_LASTBRANCH_0_FROM_IP < NR_LBRS)
-		return &model->lbr_from[msr - MSR_LASTBRANCH_0_FROM_IP];
-	if (msr - MSR_LASTBRANCH_0_TO_IP < NR_LBRS)
-		return &model->lbr_to[msr - MSR_LASTBRANCH_0_TO_IP];
-	if (msr - MSR_LBR_INFO_0 < NR_LBRS)
-		return &model->lbr_info[msr - MSR_LBR_INFO_0];
 	return NULL;
 }
 
-static const struct register_kind {
-	uint32_t first, count;
-	bool (*read)(struct pmu_model *model, unsigned n, uint64_t *value);
-	bool (*write)(struct pmu_model *model, unsigned n, uint64_t value);
-} register_kinds[] = {
+static const struct pmu_register_kind counting_registers[] = {
 	{ MSR_IA32_PMC0, PMU_MODEL_MAX_GP, read_pmc, write_pmc },
 	{ MSR_IA32_PERFEVTSEL0, PMU_MODEL_MAX_GP, read_evtsel, write_evtsel },
 	{ MSR_IA32_MISC_ENABLE, 1, read_misc_enable, write_misc_enable },
@@ -365,14 +346,29 @@ static const struct register_kind {
 	{ MSR_IA32_PEBS_ENABLE, 2, read_faults, write_faults }, /* and PEBS_DATA_CFG: no PEBS */
 	{ MSR_IA32_A_PMC0, PMU_MODEL_MAX_GP, read_a_pmc, write_a_pmc },
 	{ MSR_IA32_DS_AREA, 1, read_faults, write_faults },
+	{ 0 },
 };
 
-static const struct register_kind *find_kind(uint32_t msr)
+static const struct pmu_register_kind *const register_tables[] = {
+	counting_registers,
+	pmu_lbr_registers,
+	pmu_lbr_arch_registers,
+};
+
+static const struct pmu_register_kind *find_in(const struct pmu_register_kind *kind, uint32_t msr)
 {
-	for (unsigned i = 0; i < sizeof(register_kinds) / sizeof(register_kinds[0]); i++)
-		if (msr - register_kinds[i].first < register_kinds[i].count)
-			return &register_kinds[i];
-	return NULL;
+	while (kind->count && msr - kind->first >= kind->count)
+		kind++;
+	return kind->count ? kind : NULL;
+}
+
+static const struct pmu_register_kind *find_kind(uint32_t msr)
+{
+	const struct pmu_register_kind *kind = NULL;
+
+	for (unsigned i = 0; !kind && i < sizeof(register_tables) / sizeof(register_tables[0]); i++)
+		kind = find_in(register_tables[i], msr);
+	return kind;
 }
 
 static enum pmu_model_answer done_or_gp(bool done)
@@ -382,7 +378,7 @@ static enum pmu_model_answer done_or_gp(bool done)
 
 enum pmu_model_answer pmu_model_rdmsr(struct pmu_model *model, uint32_t msr, uint64_t *value)
 {
-	const struct register_kind *kind = find_kind(msr);
+	const struct pmu_register_kind *kind = find_kind(msr);
 	const uint64_t *stored = storage(model, msr);
 
 	if (kind)
@@ -395,7 +391,7 @@ enum pmu_model_answer pmu_model_rdmsr(struct pmu_model *model, uint32_t msr, uin
 
 enum pmu_model_answer pmu_model_wrmsr(struct pmu_model *model, uint32_t msr, uint64_t value)
 {
-	const struct register_kind *kind = find_kind(msr);
+	const struct pmu_register_kind *kind = find_kind(msr);
 	uint64_t *stored = storage(model, msr);
 
 	if (kind)
@@ -432,10 +428,7 @@ void pmu_reset_registers(struct pmu_model *model)
 	memset(model->evtsel, 0, sizeof(model->evtsel));
 	memset(model->offcore_rsp, 0, sizeof(model->offcore_rsp));
 	memset(model->pebs_latency_frontend, 0, sizeof(model->pebs_latency_frontend));
-	memset(model->lbr_from, 0, sizeof(model->lbr_from));
-	memset(model->lbr_to, 0, sizeof(model->lbr_to));
-	memset(model->lbr_info, 0, sizeof(model->lbr_info));
-	model->lbr_select = model->lbr_tos = 0;
+	pmu_lbr_reset(model);
 	model->fixed_ctr_ctrl = model->global_status = model->debugctl = 0;
 	model->global_ctrl = gp_bits(model);
 	model->misc_enable = MISC_ENABLE_RESET;

@@ -43,6 +43,9 @@ void processor_start(struct processor *cpu, unsigned nr_gp, unsigned nr_fixed, b
 
 	caps.nr_gp = nr_gp;
 	caps.nr_fixed = nr_fixed;
+	/* Hidden from the guest: neither side has them. */
+	caps.lbr_depth = 0;
+	caps.perf_capabilities &= ~PERF_CAP_LBR_FMT;
 	*cpu = (struct processor){ .x2apic = x2apic };
 	cpu->model = pmu_model_new(&caps, &ops, cpu);
 	assert(cpu->model);
@@ -139,7 +142,7 @@ static bool write_lvtpc(struct processor *cpu, uint64_t value)
 
 static void branch(struct processor *cpu, enum pmu_model_branch kind, bool taken)
 {
-	pmu_model_branch(cpu->model, kind, taken, 0x1000, 0x2000);
+	pmu_model_branch(cpu->model, kind, taken, (struct pmu_model_transfer){ 0x1000, 0x2000, 0, 0 });
 }
 
 static bool perform(struct processor *cpu, const struct step *step, struct outcome *outcome)

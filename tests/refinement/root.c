@@ -29,7 +29,7 @@ void root_retire(void)
 
 static void root_branch(void)
 {
-	pmu_model_branch(hw.guest.model, PMU_MODEL_JMP, true, 0x3000, 0x4000);
+	pmu_model_branch(hw.guest.model, PMU_MODEL_JMP, true, (struct pmu_model_transfer){ 0x3000, 0x4000, 0, 0 });
 	truth_retired(&hw.truth, &hw.guest, &hw.cpu.pmu, TRUTH_ROOT, 0, true);
 	processor_retire(&hw.guest, 0, ROOT_TICKS);
 	root_boundary();

@@ -138,9 +138,14 @@ static inline void retire(struct machine *machine, unsigned cpl, unsigned count)
 	}
 }
 
+static inline struct pmu_model_transfer transfer(uint64_t from, unsigned from_cpl, uint64_t to, unsigned to_cpl)
+{
+	return (struct pmu_model_transfer){ .from = from, .to = to, .from_cpl = from_cpl, .to_cpl = to_cpl };
+}
+
 static inline void branch(struct machine *machine, enum pmu_model_branch kind, bool taken, uint64_t from, uint64_t to)
 {
-	pmu_model_branch(machine->model, kind, taken, from, to);
+	pmu_model_branch(machine->model, kind, taken, transfer(from, 3, to, 3));
 	retire(machine, 3, 1);
 }
 

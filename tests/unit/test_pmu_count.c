@@ -263,7 +263,7 @@ static void aborted_instruction_leaves_nothing(void **state)
 
 	start(machine, 2, BRANCHES | ALL, 0);
 	start_llc(machine);
-	pmu_model_branch(machine->model, PMU_MODEL_JCC, true, 0x100, 0x200);
+	pmu_model_branch(machine->model, PMU_MODEL_JCC, true, transfer(0x100, 0, 0x200, 0));
 	pmu_model_access(machine->model, 0x1000, 8, true);
 	pmu_model_abort(machine->model);
 	retire(machine, 3, 1);
@@ -438,11 +438,11 @@ static void measured_loop(struct machine *machine)
 	for (unsigned i = 0; i < LOOPS; i++) {
 		pmu_model_access(machine->model, UINT64_C(0x10000000) + i * 64, 8, false);
 		retire(machine, 0, 9);
-		pmu_model_branch(machine->model, PMU_MODEL_JCC, i < LOOPS - 1, 0x1000, 0xff0);
+		pmu_model_branch(machine->model, PMU_MODEL_JCC, i < LOOPS - 1, transfer(0x1000, 0, 0xff0, 0));
 		retire(machine, 0, 1);
 	}
 	for (unsigned i = 0; i < 2; i++) {
-		pmu_model_branch(machine->model, PMU_MODEL_JMP, true, 0x1010, 0x1020);
+		pmu_model_branch(machine->model, PMU_MODEL_JMP, true, transfer(0x1010, 0, 0x1020, 0));
 		retire(machine, 0, 1);
 	}
 	pmu_model_clflush(machine->model, 0x10000000);

@@ -269,7 +269,7 @@ static void guest_counter_counts_the_guest_only(void **state)
 		retire(machine, 0, 20);
 		pmu_model_vmentry(machine->model, &vmcs);
 		retire(machine, 3, 7);
-		pmu_model_branch(machine->model, PMU_MODEL_FAR, true, 0, 0);
+		pmu_model_branch(machine->model, PMU_MODEL_FAR, true, transfer(0, 3, 0, 0));
 		pmu_model_vmexit(machine->model, &vmcs);
 	}
 	retire(machine, 0, 20);

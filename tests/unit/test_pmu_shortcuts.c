@@ -113,8 +113,8 @@ static void random_step(struct machine *machine, uint64_t choice)
 	switch (choice & 31) {
 	case 0 ... 9: retire(machine, cpl, argument >> 2 & 0x7f); break;
 	case 10 ... 15:
-		branch(machine, (enum pmu_model_branch)(argument % 7), argument & 64, argument >> 8 & 0x3f,
-		       argument >> 16 & 3);
+		branch(machine, (enum pmu_model_branch)(argument % (PMU_MODEL_INT + 1)), argument & 64,
+		       argument >> 8 & 0x3f, argument >> 16 & 3);
 		break;
 	case 16 ... 20: random_memory(machine, argument); break;
 	case 21: random_transition(machine, argument); break;
