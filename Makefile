@@ -32,6 +32,7 @@ help:
 	@echo 'make refinement      the PMU code against two models, a million random steps, and its mutants'
 	@echo 'make bad-config      what bad configurations say;  make round-trip  into the machine and back'
 	@echo 'make serial-grammar  the serial dump against docs/serial.md'
+	@echo 'make contract        has each sentence of docs/contract.md a test that ran and passed?'
 	@echo 'make machine-test    the test machine by itself'
 	@echo 'make guest-test      tiny guests, bare and under pmuvisor;  make linux-test  Linux, the same way'
 	@echo 'make lint            static analysis and a build with clang;  make format  clang-format'

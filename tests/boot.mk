@@ -3,9 +3,9 @@
 TEST_BOOT	:= $(BUILD)/tests/boot
 
 bad-config: $(BUILD)/pmuvisor.efi $(TEST_BOOT)/driver.efi
-	tests/boot/bad-config $^ $(TEST_BOOT)
+	tests/record $(BUILD)/records/$@ tests/boot/bad-config $^ $(TEST_BOOT)
 round-trip: $(BUILD)/pmuvisor.efi $(TEST_BOOT)/driver.efi machine
-	tests/boot/round-trip $(filter %.efi,$^) $(TEST_BOOT)
+	tests/record $(BUILD)/records/$@ tests/boot/round-trip $(filter %.efi,$^) $(TEST_BOOT)
 .PHONY: bad-config round-trip
 
 $(TEST_BOOT)/driver.o: tests/boot/driver.c

@@ -1,5 +1,5 @@
 # What `make run` shows, judged: Linux under pmuvisor ends its demonstration, and pmuvisor's own console fits its grammar.
 demo-test: image machine
 	tests/demo demo >$(BUILD)/demo.txt
-	tests/demo-judge $(BUILD)/demo.txt $(BUILD)/demo/com2.txt $(BUILD)/results
+	tests/record $(BUILD)/records/$@ tests/demo-judge $(BUILD)/demo.txt $(BUILD)/demo/com2.txt $(BUILD)/results
 .PHONY: demo-test

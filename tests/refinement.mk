@@ -11,7 +11,7 @@ REFINE_CFLAGS	:= -std=gnu11 -O2 -g $(WARN) -Itests/host -I.
 .PHONY: refinement
 refinement: $(REFINE)/refinement
 	@mkdir -p $(BUILD)/results
-	tests/refinement/run.sh $(REFINE) $(BUILD)/results/refinement.txt $(CC) $(REFINE_CFLAGS)
+	tests/record $(BUILD)/records/$@ tests/refinement/run.sh $(REFINE) $(BUILD)/results/refinement.txt $(CC) $(REFINE_CFLAGS)
 
 $(REFINE)/refinement: $(REFINE_OBJECTS)
 	$(CC) -o $@ $^

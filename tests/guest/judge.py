@@ -3,7 +3,7 @@
 
 Passed means: the machine ended as expected, the guest's TAP has its plan, as many tests as planned (at least one), none
 failed, and what others have to say afterwards was said. Writes the guest's own lines to DIRECTORY/tap, its figures to
-DIRECTORY/figures.
+DIRECTORY/figures, and what it prints first to DIRECTORY/verdict.
 """
 import pathlib
 import re
@@ -59,13 +59,13 @@ def main():
     reasons = judge(lines, int(sys.argv[5]), int(sys.argv[6])) + unsaid(mode, name, directory)
     (directory / "tap").write_text("\n".join(lines) + "\n")
     (directory / "figures").write_text("".join(f"{line}\n" for line in lines if FIGURE.match(line)))
-    if reasons:
-        print(f"not ok - {title}")
-        for line in lines + ["--- failed:"] + reasons:
-            print(f"# {line}")
-        return 1
-    print(f"ok - {title}: {sum(bool(TEST.match(line)) for line in lines)} checks")
-    return 0
+    checks = sum(bool(TEST.match(line)) for line in lines)
+    verdict = f"not ok - {title}" if reasons else f"ok - {title}: {checks} checks"
+    (directory / "verdict").write_text(verdict + "\n")
+    print(verdict)
+    for line in lines + ["--- failed:"] + reasons if reasons else ():
+        print(f"# {line}")
+    return bool(reasons)
 
 
 sys.exit(main())

@@ -15,7 +15,7 @@ build=${BUILD:-build}
 efi=$build/tests/guest/$name.efi
 out=$build/tests/guest/out/$mode-$name${TAG:+-$TAG}
 mkdir -p "$out"
-rm -f "$out"/*.txt "$out/tap"
+rm -f "$out"/*.txt "$out/tap" "$out/verdict"
 
 # How the machine ends.
 expected=0 deadline=${DEADLINE:-10000000000}
