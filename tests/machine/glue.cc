@@ -147,7 +147,7 @@ static uint64_t tsc(void *opaque)
 
 void machine_new_cpu(struct machine_cpu *machine, BX_CPU_C *cpu, unsigned number)
 {
-	static const struct pmu_model_ops ops = { .deliver_pmi = deliver_pmi, .write_memory = NULL, .tsc = tsc };
+	static const struct pmu_model_ops ops = { .deliver_pmi = deliver_pmi, .tsc = tsc };
 
 	memset(machine, 0, sizeof(*machine));
 	machine->cpu = cpu;

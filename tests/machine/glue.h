@@ -75,6 +75,15 @@ static inline void machine_commit(struct machine_cpu *machine, unsigned cpl)
 	pmu_model_retire(machine->model, cpl);
 }
 
+/* `rw` is Bochs' BX_READ 0, BX_WRITE 1 or BX_RW 3, and more in the bits above. */
+static inline void machine_access(struct machine_cpu *machine, unsigned rw, Bit64u linear, Bit64u physical,
+				  unsigned size)
+{
+	const unsigned load = (rw & 3) != 1 ? PMU_MODEL_LOAD : 0, store = rw & 1 ? PMU_MODEL_STORE : 0;
+
+	pmu_model_access(machine->model, load | store, linear, physical, size);
+}
+
 static inline void machine_far_branch(struct machine_cpu *machine, enum pmu_model_branch kind,
 				      const struct pmu_model_transfer &far)
 {

@@ -43,9 +43,8 @@
 #define BX_INSTR_AFTER_EXECUTION(cpu_id, i) machine_commit(&BX_CPU_THIS_PTR machine, CPL)
 #define BX_INSTR_REPEAT_ITERATION(cpu_id, i)
 
-/* Bochs' BX_WRITE and BX_RW have bit 0 set. */
 #define BX_INSTR_LIN_ACCESS(cpu_id, lin, phy, len, memtype, rw)                                                        \
-	pmu_model_access(BX_CPU_THIS_PTR machine.model, phy, len, (rw)&1)
+	machine_access(&BX_CPU_THIS_PTR machine, rw, lin, phy, len)
 #define BX_INSTR_PHY_ACCESS(cpu_id, phy, len, memtype, rw)
 
 #define BX_INSTR_INP(addr, len)

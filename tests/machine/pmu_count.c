@@ -80,26 +80,42 @@ static bool add_events(struct pmu_model *model, unsigned i, uint64_t events)
 	return counter->pmi;
 }
 
+/* The counters that counted something, as in GLOBAL_STATUS; `*pmi`: one of them wrapped and has its PMI enabled. */
+static uint64_t count_all(struct pmu_model *model, enum pmu_privilege privilege, bool *pmi)
+{
+	uint64_t counted = 0;
+
+	for (unsigned i = 0; i < NR_COUNTERS; i++) {
+		struct pmu_counter *counter = &model->counters[i];
+		uint64_t events = qualify(counter, privilege, model->signals[counter->signal]);
+
+		*pmi |= add_events(model, i, events);
+		counted |= events ? BIT(pmu_status_bit(i)) : 0;
+	}
+	return counted;
+}
+
 /*
  * Counters wrapping at the same instruction share one interrupt: the status bits are there for all of them when it
- * comes.
+ * comes. If the instruction has a PEBS record, that comes first. (One that faulted may have left an interrupt behind.)
  */
 static void count_instruction(struct pmu_model *model, enum pmu_privilege privilege)
 {
-	bool pmi = false;
+	bool arrives = model->pmi_delay && --model->pmi_delay == 0;
+	bool pmi = model->pebs.overflow_pmi;
+	uint64_t armed = pmu_armed(model), counted;
 
 	add_rates(model);
 	if (model->watches_clock)
 		add_reference_cycles(model);
-	for (unsigned i = 0; i < NR_COUNTERS; i++) {
-		struct pmu_counter *counter = &model->counters[i];
-
-		pmi |= add_events(model, i, qualify(counter, privilege, model->signals[counter->signal]));
-	}
+	counted = count_all(model, privilege, &pmi);
+	model->pebs.overflow_pmi = pmu_trigger_pebs(model, armed, counted) && pmi;
 	model->retired++;
 	pmu_model_forget(model);
-	if (pmi)
+	if (pmi && !model->pebs.overflow_pmi)
 		pmu_raise_pmi(model);
+	if (arrives)
+		pmu_deliver_pmi(model);
 }
 
 /*
@@ -154,7 +170,7 @@ static uint64_t budget_of(const struct pmu_model *model, enum pmu_privilege priv
 {
 	uint64_t budget = UNBOUNDED;
 
-	if (model->no_shortcuts || model->watches_all)
+	if (model->no_shortcuts || model->watches_all || model->pmi_delay || pmu_armed(model))
 		return 1;
 	for (unsigned i = 0; i < NR_COUNTERS; i++) {
 		const struct pmu_counter *counter = &model->counters[i];
@@ -187,7 +203,7 @@ static void configure_gp(struct pmu_model *model, unsigned n)
 	uint64_t evtsel = model->evtsel[n];
 	bool on = counter_enabled(model, n) && (evtsel & EVTSEL_EN);
 
-	counter->signal = pmu_event_signal(evtsel & 0xff, evtsel >> 8 & 0xff);
+	counter->signal = pmu_event_signal(model, evtsel & 0xff, evtsel >> 8 & 0xff);
 	counter->counts[PRIVILEGE_OS] = on && (evtsel & EVTSEL_OS);
 	counter->counts[PRIVILEGE_USR] = on && (evtsel & EVTSEL_USR);
 	counter->pmi = evtsel & EVTSEL_INT;
@@ -214,7 +230,7 @@ static void configure_hooks(struct pmu_model *model)
 
 	model->hot.records = pmu_lbr_enabled(model);
 	model->hot.branches = model->hot.records;
-	model->hot.accesses = model->watches_all = false;
+	model->hot.accesses = model->watches_all = model->watches_accesses = false;
 	for (unsigned i = 0; i < NR_COUNTERS; i++) {
 		struct pmu_counter *counter = &model->counters[i];
 		enum pmu_signal signal = counter->signal;
@@ -223,7 +239,8 @@ static void configure_hooks(struct pmu_model *model)
 		if (!counter_is_on(counter))
 			continue;
 		model->hot.branches |= signal >= SIGNAL_BRANCHES;
-		model->hot.accesses |= signal == SIGNAL_LLC_REFERENCES || signal == SIGNAL_LLC_MISSES;
+		model->hot.accesses |= signal >= SIGNAL_LLC_REFERENCES && signal <= SIGNAL_STORES;
+		model->watches_accesses |= signal >= SIGNAL_LOADS && signal <= SIGNAL_STORES;
 		model->watches_all |= counter_needs_all(counter);
 		clock |= counter_needs_clock(counter);
 	}
@@ -239,6 +256,7 @@ void pmu_configure(struct pmu_model *model)
 	for (unsigned m = 0; m < model->caps.nr_fixed; m++)
 		configure_fixed(model, m);
 	configure_hooks(model);
+	pmu_configure_pebs(model);
 	grant(model);
 }
 
@@ -263,12 +281,20 @@ void pmu_model_forget(struct pmu_model *model)
 {
 	memset(model->signals, 0, sizeof(model->signals));
 	model->lbr.branching = false;
+	pmu_forget_accesses(model);
 	model->hot.pending = false;
 }
 
-/* A halted processor counts no cycles: the clock starts again where it is when the halt ends. */
+/*
+ * A halted processor counts no cycles: the clock starts again where it is when the halt ends. A PMI under way reaches
+ * it: nothing retires that it could wait for.
+ */
 void pmu_model_halted(struct pmu_model *model, bool halted)
 {
+	if (halted && model->pmi_delay) {
+		model->pmi_delay = 0;
+		pmu_deliver_pmi(model);
+	}
 	if (model->halted && !halted)
 		model->clock = read_clock(model);
 	model->halted = halted;

@@ -15,22 +15,34 @@
 #define SLOTS_PER_CYCLE        5 /* the width of Ice Lake's allocation */
 
 /*
- * SDM Vol. 3B, "Pre-defined Architectural Performance Events"; the other umasks of C4H and C5H from Intel's published
- * event list of Ice Lake. 3CH/01H counts the crystal clock there. An unknown code counts nothing and never faults.
+ * SDM Vol. 3B, "Pre-defined Architectural Performance Events"; the others from Intel's published event lists of Ice Lake
+ * and Sapphire Rapids. 3CH/01H counts the crystal clock there. An unknown code counts nothing and never faults.
  */
 static const struct {
 	uint8_t event, umask;
 	enum pmu_signal signal;
 } selectors[] = {
-	{ 0xc0, 0x00, SIGNAL_INSTRUCTIONS },      { 0x3c, 0x00, SIGNAL_CORE_CYCLES },
-	{ 0x3c, 0x01, SIGNAL_CRYSTAL_CYCLES },    { 0x2e, 0x4f, SIGNAL_LLC_REFERENCES },
-	{ 0x2e, 0x41, SIGNAL_LLC_MISSES },        { 0xa4, 0x01, SIGNAL_SLOTS },
-	{ 0xc4, 0x00, SIGNAL_BRANCHES },          { 0xc4, 0x01, SIGNAL_COND_TAKEN },
-	{ 0xc4, 0x02, SIGNAL_NEAR_CALLS },        { 0xc4, 0x08, SIGNAL_NEAR_RETURNS },
-	{ 0xc4, 0x10, SIGNAL_COND_NOT_TAKEN },    { 0xc4, 0x11, SIGNAL_COND },
-	{ 0xc4, 0x20, SIGNAL_NEAR_TAKEN },        { 0xc4, 0x40, SIGNAL_FAR },
-	{ 0xc4, 0x80, SIGNAL_INDIRECT },          { 0xc5, 0x00, SIGNAL_MISPREDICTED },
+	{ 0xc0, 0x00, SIGNAL_INSTRUCTIONS },
+	{ 0x3c, 0x00, SIGNAL_CORE_CYCLES },
+	{ 0x3c, 0x01, SIGNAL_CRYSTAL_CYCLES },
+	{ 0x2e, 0x4f, SIGNAL_LLC_REFERENCES },
+	{ 0x2e, 0x41, SIGNAL_LLC_MISSES },
+	{ 0xa4, 0x01, SIGNAL_SLOTS },
+	{ 0xc4, 0x00, SIGNAL_BRANCHES },
+	{ 0xc4, 0x01, SIGNAL_COND_TAKEN },
+	{ 0xc4, 0x02, SIGNAL_NEAR_CALLS },
+	{ 0xc4, 0x08, SIGNAL_NEAR_RETURNS },
+	{ 0xc4, 0x10, SIGNAL_COND_NOT_TAKEN },
+	{ 0xc4, 0x11, SIGNAL_COND },
+	{ 0xc4, 0x20, SIGNAL_NEAR_TAKEN },
+	{ 0xc4, 0x40, SIGNAL_FAR },
+	{ 0xc4, 0x80, SIGNAL_INDIRECT },
+	{ 0xc5, 0x00, SIGNAL_MISPREDICTED },
 	{ 0xc5, 0x11, SIGNAL_MISPREDICTED_COND },
+	{ 0xcd, 0x01, SIGNAL_SLOW_LOADS },
+	{ 0xcd, 0x02, SIGNAL_STORES },
+	{ 0xd0, 0x81, SIGNAL_LOADS },
+	{ 0xd0, 0x82, SIGNAL_STORES },
 };
 
 /* SDM Vol. 3B, "Architectural Performance Monitoring Version 2". */
@@ -47,8 +59,16 @@ static const uint8_t rates[NR_SIGNALS] = {
 	[SIGNAL_SLOTS] = CYCLES_PER_INSTRUCTION * SLOTS_PER_CYCLE,
 };
 
-enum pmu_signal pmu_event_signal(unsigned event, unsigned umask)
+/* Sampling stores for their latency came with Golden Cove. */
+static bool event_missing(const struct pmu_model *model, unsigned event, unsigned umask)
 {
+	return event == 0xcd && umask == 0x02 && !model->caps.pebs_store_latency;
+}
+
+enum pmu_signal pmu_event_signal(const struct pmu_model *model, unsigned event, unsigned umask)
+{
+	if (event_missing(model, event, umask))
+		return SIGNAL_NONE;
 	for (unsigned i = 0; i < sizeof(selectors) / sizeof(selectors[0]); i++)
 		if (selectors[i].event == event && selectors[i].umask == umask)
 			return selectors[i].signal;
@@ -151,74 +171,4 @@ void pmu_model_count_branch(struct pmu_model *model, enum pmu_model_branch kind,
 	model->hot.pending = true;
 	if (model->hot.records && (taken || !cond))
 		pmu_lbr_branch(model, kind, missed, transfer);
-}
-
-/*
- * Two caches. The first is direct-mapped, 512 lines: what it holds is no LLC reference. The last-level cache has 1024
- * sets of 8 ways of 128-byte sectors, least recently used out first; a sector is two lines, as if every miss fetched
- * its neighbour too. They learn only while somebody counts accesses, and CLFLUSH empties both always.
- */
-#define LINE_SHIFT   6
-#define SECTOR_SHIFT 7
-
-static uint64_t *llc_set(struct pmu_cache *cache, uint64_t sector)
-{
-	return cache->llc[sector % LLC_SETS];
-}
-
-static unsigned find_way(const uint64_t *tags, uint64_t tag)
-{
-	unsigned way = 0;
-
-	while (way < LLC_WAYS && tags[way] != tag)
-		way++;
-	return way;
-}
-
-/* Whether the sector was there; it is now, as the most recently used. */
-static bool llc_hit(struct pmu_cache *cache, uint64_t sector)
-{
-	uint64_t *tags = llc_set(cache, sector);
-	unsigned way = find_way(tags, sector + 1);
-	bool hit = way < LLC_WAYS;
-
-	memmove(tags + 1, tags, (hit ? way : LLC_WAYS - 1) * sizeof(*tags));
-	tags[0] = sector + 1;
-	return hit;
-}
-
-static void access_line(struct pmu_model *model, uint64_t line)
-{
-	uint64_t *first = &model->cache.first[line % FIRST_LINES];
-
-	if (*first == line + 1)
-		return;
-	*first = line + 1;
-	model->signals[SIGNAL_LLC_REFERENCES]++;
-	model->signals[SIGNAL_LLC_MISSES] += !llc_hit(&model->cache, line >> (SECTOR_SHIFT - LINE_SHIFT));
-	model->hot.pending = true;
-}
-
-void pmu_model_count_access(struct pmu_model *model, uint64_t physical, unsigned size, bool write)
-{
-	uint64_t last = (physical + size - 1) >> LINE_SHIFT;
-
-	(void)write; /* allocates like a read */
-	for (uint64_t line = physical >> LINE_SHIFT; line <= last; line++)
-		access_line(model, line);
-}
-
-void pmu_model_clflush(struct pmu_model *model, uint64_t physical)
-{
-	uint64_t line = physical >> LINE_SHIFT, sector = physical >> SECTOR_SHIFT;
-	uint64_t *first = &model->cache.first[line % FIRST_LINES];
-	uint64_t *tags = llc_set(&model->cache, sector);
-	unsigned way = find_way(tags, sector + 1);
-
-	if (*first == line + 1)
-		*first = 0;
-	if (way == LLC_WAYS)
-		return;
-	memmove(tags + way, tags + way + 1, (LLC_WAYS - 1 - way) * sizeof(*tags));
-	tags[LLC_WAYS - 1] = 0;
 }

@@ -18,6 +18,8 @@ const struct pmu_model_caps pmu_model_icelake = {
 	.width = 48,
 	.perf_capabilities = PERF_CAP_FW_WRITE | LBR_FMT_INFO,
 	.lbr_depth = 32,
+	.pebs_frontend = 0x7fff17,
+	.linear_width = 48,
 };
 
 #define NR_ARCH_EVENTS                                                                                                 \
@@ -64,7 +66,7 @@ static bool deliverable(uint32_t lvtpc)
 /*
  * Vol. 3A, "Local Vector Table": handling a PMI sets the mask. A PMI that finds it set is dropped, not kept for later.
  */
-static void deliver(struct pmu_model *model)
+void pmu_deliver_pmi(struct pmu_model *model)
 {
 	uint32_t lvtpc = model->lvtpc;
 
@@ -79,7 +81,8 @@ static void deliver(struct pmu_model *model)
 
 /*
  * "Freezing LBR and Performance Counters on PMI", the streamlined form of version 4: the freeze bits of GLOBAL_STATUS
- * are set and nothing else changes, whether or not the APIC then takes the interrupt.
+ * are set and nothing else changes, whether or not the APIC then takes the interrupt. Only the interrupt skids; those
+ * signalled while one is under way come with it.
  */
 void pmu_raise_pmi(struct pmu_model *model)
 {
@@ -87,8 +90,11 @@ void pmu_raise_pmi(struct pmu_model *model)
 		model->global_status |= STATUS_LBR_FRZ;
 	if (model->debugctl & DEBUGCTL_FREEZE_PERFMON_ON_PMI)
 		model->global_status |= STATUS_CTR_FRZ;
+	if (model->pmi_delay == 0)
+		model->pmi_delay = model->caps.pmi_skid;
 	pmu_configure(model);
-	deliver(model);
+	if (model->caps.pmi_skid == 0)
+		pmu_deliver_pmi(model);
 }
 
 /* Vol. 2A, "CPUID", leaf 0AH. The list of architectural events has ones for those missing: none is. */
@@ -102,11 +108,13 @@ static void cpuid_perfmon(const struct pmu_model_caps *caps, uint32_t regs[4])
 	regs[3] = caps->nr_fixed | caps->width << 5 | (version_5 ? 1u << 15 : 0); /* AnyThread deprecated */
 }
 
-/* Leaf 01H: PDCM is there, the debug store (DTES64, DS-CPL, DS) is not. */
-static void cpuid_features(uint32_t regs[4])
+/* Leaf 01H: PDCM is there; the debug store (DS, and with it DTES64) if there is PEBS; DS-CPL, of BTS, never. */
+static void cpuid_features(const struct pmu_model *model, uint32_t regs[4])
 {
-	regs[2] = (regs[2] & ~(1u << 2 | 1u << 4)) | 1u << 15;
-	regs[3] &= ~(1u << 21);
+	bool ds = pmu_has(model, PERF_CAP_PEBS_BASELINE);
+
+	regs[2] = (regs[2] & ~(1u << 2 | 1u << 4)) | 1u << 15 | (ds ? 1u << 2 : 0);
+	regs[3] = (regs[3] & ~(1u << 21)) | (ds ? 1u << 21 : 0);
 }
 
 /* Leaf 07H: no Processor Trace, nor (subleaf 1) leaf 23H. */
@@ -130,7 +138,7 @@ static void cpuid_lbr(const struct pmu_model_caps *caps, uint32_t regs[4])
 void pmu_model_cpuid(const struct pmu_model *model, uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
 {
 	switch (leaf) {
-	case 0x01: cpuid_features(regs); break;
+	case 0x01: cpuid_features(model, regs); break;
 	case 0x07: cpuid_extended_features(model, subleaf, regs); break;
 	case 0x0a: cpuid_perfmon(&model->caps, regs); break;
 	case 0x1c: cpuid_lbr(&model->caps, regs); break;
@@ -164,6 +172,8 @@ void pmu_model_vmentry(struct pmu_model *model, const struct pmu_model_vmcs *vmc
 		model->lbr.ctl = vmcs->guest_lbr_ctl;
 	if (vmcs->load_global_ctrl)
 		model->global_ctrl = vmcs->guest_global_ctrl;
+	model->pebs.in_root = false;
+	model->pebs.late = 0;
 	pmu_configure(model);
 }
 
@@ -186,6 +196,8 @@ void pmu_model_vmexit(struct pmu_model *model, struct pmu_model_vmcs *vmcs)
 		model->lbr.ctl = 0;
 	if (vmcs->load_host_global_ctrl)
 		model->global_ctrl = vmcs->host_global_ctrl;
+	model->pebs.in_root = true;
+	model->pebs.late = pmu_armed(model);
 	pmu_configure(model);
 }
 
@@ -193,6 +205,7 @@ void pmu_model_reset(struct pmu_model *model)
 {
 	pmu_reset_registers(model);
 	model->halted = false;
+	model->pmi_delay = 0;
 	pmu_model_forget(model);
 	pmu_model_reset_lvtpc(model);
 	pmu_configure(model);

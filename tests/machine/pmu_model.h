@@ -6,7 +6,8 @@
  * VMX transition); the model counts, sets status, freezes, and delivers PMIs through its LVTPC by a callback.
  *
  * The rules and where they come from are named in the sources, one comment per rule: pmu_registers.c, pmu_count.c
- * (selection, overflow), pmu_events.c (and the predictor, cache and cycle models), pmu_model.c (PMI, CPUID, VMX).
+ * (selection, overflow), pmu_events.c (and the predictor and cycle models), pmu_cache.c, pmu_pebs.c (when a record is
+ * written), pmu_record.c (what is in it), pmu_model.c (PMI, CPUID, VMX).
  */
 #ifndef PMU_MODEL_H
 #define PMU_MODEL_H
@@ -28,14 +29,29 @@ struct pmu_model_caps {
 	unsigned nr_gp;             /* 1..8 */
 	unsigned nr_fixed;          /* 0..4, contiguous from 0 */
 	unsigned width;             /* counter width in bits: 48 */
-	uint64_t perf_capabilities; /* IA32_PERF_CAPABILITIES, 345H; LBR_FMT is in it */
+	uint64_t perf_capabilities; /* IA32_PERF_CAPABILITIES, 345H; with LBR_FMT; bit 14: PEBS */
 	unsigned lbr_depth;         /* model-specific LBR stack: 32 entries; 0: none */
 	/* CPUID.1CH:EAX, EBX, ECX, architectural LBR: EAX[7:0], the depths, 0: none. A processor has one kind at most. */
 	uint32_t arch_lbr[3];
+	/* PEBS, beyond what perf_capabilities says. Counters are numbered as in GLOBAL_STATUS. */
+	uint64_t pebs_pdist;     /* counters whose record is of the instruction that overflowed them */
+	bool pebs_ept_friendly;  /* a DS access may fault or exit: the record is kept, and tried again later */
+	bool pebs_store_latency; /* event CDH/02H; the record's latency is the instruction's and the cache's apart */
+	uint64_t pebs_frontend;  /* bits of MSR_PEBS_FRONTEND that can be written */
+	unsigned linear_width;   /* bits of a canonical linear address: 48 or 57 */
+	unsigned pmi_skid;       /* instructions that still retire between an overflow and its PMI */
 };
 extern const struct pmu_model_caps pmu_model_icelake;
 
 enum pmu_model_delivery { PMU_MODEL_FIXED = 0, PMU_MODEL_SMI = 2, PMU_MODEL_NMI = 4 }; /* LVTPC[10:8] */
+
+struct pmu_model_regs {
+	uint64_t event_ip; /* RIP of the instruction that just retired */
+	uint64_t rip;      /* of the next */
+	uint64_t rflags;
+	uint64_t gpr[16]; /* RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8 to R15: their numbers in instructions */
+	uint64_t xmm[16][2];
+};
 
 struct pmu_model_ops {
 	/*
@@ -43,8 +59,21 @@ struct pmu_model_ops {
 	 * caller is the APIC, so an illegal one (below 16) is for its error status.
 	 */
 	void (*deliver_pmi)(void *opaque, enum pmu_model_delivery mode, unsigned vector);
-	/* Write guest memory at a linear address (DS area). False: the access faulted. */
-	bool (*write_memory)(void *opaque, uint64_t linear, const void *data, unsigned size);
+	/*
+	 * Access the DS area at a linear address, in the current context, with supervisor rights; may cross pages. Both are
+	 * called from pmu_model_pebs_assist() alone, and writes after all reads. False: the access faulted. They may
+	 * also leave by longjmp: the model is then as if the record had not fallen due yet. NULL where
+	 * perf_capabilities offers no PEBS.
+	 */
+	bool (*ds_read)(void *opaque, uint64_t linear, void *data, unsigned size);
+	bool (*ds_write)(void *opaque, uint64_t linear, const void *data, unsigned size);
+	/* The architectural state for a PEBS record: between the instruction that it is of and the next. */
+	void (*registers)(void *opaque, struct pmu_model_regs *regs);
+	/*
+	 * A record fell due with the instruction retiring now, the one to report as `event_ip`. NULL: the caller asks
+	 * pmu_model_pebs_due() after every instruction.
+	 */
+	void (*pebs_due)(void *opaque);
 	/* The time-stamp counter, for reference cycles; never goes back. May be NULL: then one tick a core cycle. */
 	uint64_t (*tsc)(void *opaque);
 };
@@ -76,6 +105,9 @@ struct pmu_model_transfer {
 	unsigned from_cpl, to_cpl;
 };
 
+/* A read-modify-write is both. */
+enum pmu_model_access { PMU_MODEL_LOAD = 1, PMU_MODEL_STORE = 2 };
+
 struct pmu_model;
 
 /*
@@ -85,6 +117,7 @@ struct pmu_model;
 struct pmu_model_hot {
 	uint64_t budget[2]; /* instructions that may retire before the model has to look at one */
 	bool pending;       /* the instruction being executed caused events */
+	bool pebs_due;      /* a PEBS record is to be written before the next instruction */
 	bool branches;      /* somebody counts branches, or they are recorded */
 	bool accesses;      /* somebody counts memory accesses */
 	bool records;       /* the LBR stack records */
@@ -98,8 +131,10 @@ static inline struct pmu_model_hot *pmu_model_hot_part(struct pmu_model *model)
 /* NULL: no memory. `caps` and `ops` are copied. The new model is as after pmu_model_reset(). */
 struct pmu_model *pmu_model_new(const struct pmu_model_caps *caps, const struct pmu_model_ops *ops, void *opaque);
 void pmu_model_free(struct pmu_model *model);
-/* RESET# or power-up. INIT leaves the PMU unchanged and has no call; LVTPC has its own: INIT resets the APIC. */
+/* RESET# or power-up. LVTPC has a call of its own: INIT too resets the APIC. */
 void pmu_model_reset(struct pmu_model *model);
+/* INIT leaves the PMU as it is, except that nothing more goes to the DS area. */
+void pmu_model_init(struct pmu_model *model);
 /*
  * Also software-disables the APIC, as either reset does to SVR: say when the guest enables it,
  * pmu_model_apic_enabled().
@@ -125,13 +160,14 @@ void pmu_model_retire_one(struct pmu_model *model, unsigned cpl);
 void pmu_model_count_branch(struct pmu_model *model, enum pmu_model_branch kind, bool taken,
 			    const struct pmu_model_transfer *transfer);
 void pmu_model_record_event(struct pmu_model *model, const struct pmu_model_transfer *transfer);
-void pmu_model_count_access(struct pmu_model *model, uint64_t physical, unsigned size, bool write);
+void pmu_model_count_access(struct pmu_model *model, unsigned kinds, uint64_t linear, uint64_t physical, unsigned size);
 void pmu_model_forget(struct pmu_model *model);
 
 /*
  * One instruction retired; `cpl` is the CPL it executed in. A REP string instruction retires once, at its last
  * iteration; a faulting or VM-exiting instruction never. Branches and memory accesses of the instruction are reported
- * before it retires and belong to it. A PMI caused by it is delivered before this returns (skid 0).
+ * before it retires and belong to it. A PMI caused by it is delivered before this returns, if the skid is 0; a PEBS record
+ * that is due then, with its PMI, is for pmu_model_pebs_assist().
  */
 static inline void pmu_model_retire(struct pmu_model *model, unsigned cpl)
 {
@@ -162,12 +198,24 @@ static inline void pmu_model_event(struct pmu_model *model, struct pmu_model_tra
 /* A #DB is about to be delivered, and did not exit; not for one that VM entry injects. */
 void pmu_model_debug_exception(struct pmu_model *model);
 
-/* `size` in bytes, at least 1. */
-static inline void pmu_model_access(struct pmu_model *model, uint64_t physical, unsigned size, bool write)
+/* `kinds` of enum pmu_model_access; `linear` is for the PEBS record; `size` in bytes, at least 1. */
+static inline void pmu_model_access(struct pmu_model *model, unsigned kinds, uint64_t linear, uint64_t physical,
+				    unsigned size)
 {
 	if (pmu_model_hot_part(model)->accesses)
-		pmu_model_count_access(model, physical, size, write);
+		pmu_model_count_access(model, kinds, linear, physical, size);
 }
+
+static inline bool pmu_model_pebs_due(struct pmu_model *model)
+{
+	return pmu_model_hot_part(model)->pebs_due;
+}
+
+/*
+ * Writes the record that is due, and raises the PMIs that come with it; does nothing if none is due. To be called
+ * between instructions, before anything else that may happen there (traps, interrupts). False: a DS access faulted.
+ */
+bool pmu_model_pebs_assist(struct pmu_model *model);
 
 void pmu_model_clflush(struct pmu_model *model, uint64_t physical);
 
@@ -228,6 +276,15 @@ uint64_t pmu_model_overflows(const struct pmu_model *model, unsigned counter);
 uint64_t pmu_model_pmis(const struct pmu_model *model, unsigned counter);
 uint64_t pmu_model_pmis_delivered(const struct pmu_model *model);
 uint64_t pmu_model_pmis_dropped(const struct pmu_model *model); /* LVTPC was masked */
+/*
+ * PEBS records, from power-on. written: all, of these in_root: since a VM exit, before the next entry. dropped: for want
+ * of room, or because a DS access faulted where caps say that it must not. retried: DS accesses that faulted or exited;
+ * the record came later, if at all.
+ */
+struct pmu_model_records {
+	uint64_t written, in_root, dropped, retried;
+};
+struct pmu_model_records pmu_model_records(const struct pmu_model *model);
 
 #ifdef __cplusplus
 }

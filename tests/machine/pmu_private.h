@@ -23,6 +23,7 @@
 #define EVTSEL_INV                     BIT(23)
 #define EVTSEL_ADAPTIVE                BIT(34)
 #define MSR_IA32_MISC_ENABLE           0x1a0
+#define MISC_ENABLE_PERFMON            BIT(7)
 #define MSR_OFFCORE_RSP_0              0x1a6
 #define MSR_LBR_SELECT                 0x1c8
 #define MSR_LASTBRANCH_TOS             0x1c9
@@ -48,9 +49,11 @@
 #define MSR_IA32_PERF_CAPABILITIES        0x345
 #define PERF_CAP_LBR_FMT                  BITS(5, 0)
 #define LBR_FMT_INFO                      UINT64_C(5) /* the mispredict bit is in LBR_INFO */
+#define PERF_CAP_PEBS_FORMAT(caps)        ((caps)->perf_capabilities >> 8 & 0xf)
 #define PERF_CAP_FW_WRITE                 BIT(13)
 #define PERF_CAP_PEBS_BASELINE            BIT(14)
 #define PERF_CAP_METRICS                  BIT(15)
+#define PERF_CAP_PEBS_TIMING              BIT(17)
 #define MSR_IA32_FIXED_CTR_CTRL           0x38d
 #define FIXED_OS(m)                       BIT(4 * (m))
 #define FIXED_USR(m)                      BIT(4 * (m) + 1)
@@ -70,7 +73,18 @@
 #define MSR_IA32_PERF_GLOBAL_INUSE        0x392
 #define INUSE_PMI                         BIT(63)
 #define MSR_IA32_PEBS_ENABLE              0x3f1
+#define MSR_PEBS_DATA_CFG                 0x3f2
+#define PEBS_CFG_MEMORY                   BIT(0)
+#define PEBS_CFG_GPR                      BIT(1)
+#define PEBS_CFG_XMM                      BIT(2)
+#define PEBS_CFG_LBR                      BIT(3)
+#define PEBS_CFG_COUNTERS                 BIT(4)
+#define PEBS_CFG_METRICS                  BIT(5)
+#define PEBS_CFG_NR_LBRS                  BITS(31, 24) /* less one */
+#define PEBS_CFG_GP_MASK                  BITS(47, 32)
+#define PEBS_CFG_FIXED_MASK               BITS(55, 48)
 #define MSR_PEBS_LD_LAT                   0x3f6
+#define MSR_PEBS_FRONTEND                 0x3f7
 #define MSR_IA32_A_PMC0                   0x4c1
 #define MSR_IA32_DS_AREA                  0x600
 #define MSR_LASTBRANCH_0_FROM_IP          0x680
@@ -104,6 +118,9 @@ enum pmu_signal {
 	SIGNAL_CRYSTAL_CYCLES,
 	SIGNAL_LLC_REFERENCES,
 	SIGNAL_LLC_MISSES,
+	SIGNAL_LOADS,
+	SIGNAL_SLOW_LOADS, /* above the threshold in MSR_PEBS_LD_LAT */
+	SIGNAL_STORES,
 	SIGNAL_BRANCHES,
 	SIGNAL_COND,
 	SIGNAL_COND_TAKEN,
@@ -148,6 +165,15 @@ struct pmu_predictor {
 #define LLC_SETS    1024
 #define LLC_WAYS    8
 
+/* SDM Vol. 3B, "Data Source Encoding for Memory Info Group", as far as this memory hierarchy goes. */
+enum pmu_source { SOURCE_NONE = 0x0, SOURCE_L1 = 0x1, SOURCE_L3 = 0x4, SOURCE_LOCAL_MEMORY = 0xa };
+
+struct pmu_access {
+	uint64_t linear;
+	enum pmu_source source; /* SOURCE_NONE: there was no such access */
+	unsigned latency;       /* core cycles */
+};
+
 struct pmu_cache {
 	uint64_t first[FIRST_LINES];      /* line number + 1; 0 is empty */
 	uint64_t llc[LLC_SETS][LLC_WAYS]; /* sector number + 1, most recently used first; 0 is empty */
@@ -183,6 +209,22 @@ struct pmu_lbr {
 	struct pmu_model_transfer transfer;
 };
 
+/*
+ * Sets of counters are numbered as in GLOBAL_STATUS. A counter is armed while its bits in GLOBAL_STATUS and PEBS_ENABLE
+ * are both set: nothing more is kept of it.
+ */
+struct pmu_pebs {
+	uint64_t enable, data_cfg, ds_area, latency, frontend;
+	/* Worked out from the registers by pmu_configure(). */
+	uint64_t precise, pdist;
+	uint64_t late;                 /* armed when the last VM exit came; none in a guest */
+	bool in_root;                  /* there was a VM exit, and no entry since */
+	bool overflow_pmi;             /* raised after the record that is due */
+	struct pmu_access load, store; /* of the instruction whose record is due */
+	/* For tests; from power-on. */
+	uint64_t attempts, finished, written, written_in_root, dropped;
+};
+
 struct pmu_model {
 	struct pmu_model_hot hot; /* first: pmu_model.h reaches it by a cast */
 	struct pmu_model_caps caps;
@@ -192,7 +234,7 @@ struct pmu_model {
 	struct pmu_counter counters[NR_COUNTERS];
 	uint64_t evtsel[PMU_MODEL_MAX_GP];
 	uint64_t fixed_ctr_ctrl, global_ctrl, global_status, debugctl, misc_enable;
-	uint64_t offcore_rsp[2], pebs_latency_frontend[2];
+	uint64_t offcore_rsp[2];
 	uint32_t lvtpc;
 	bool apic_enabled;
 
@@ -201,18 +243,26 @@ struct pmu_model {
 	bool no_shortcuts;
 	bool halted;
 	bool watches_clock;           /* somebody counts reference cycles */
+	bool watches_accesses;        /* somebody counts loads or stores */
 	bool watches_all;             /* somebody must see every instruction, also those without his events */
 	uint64_t clock;               /* the time-stamp counter when last looked at */
 	uint64_t cycles;              /* stands in for a missing time-stamp counter */
 	uint64_t signals[NR_SIGNALS]; /* of the instruction being executed */
 	uint64_t delivered, dropped;
-	uint64_t retired; /* as of the last fold */
+	uint64_t retired;   /* as of the last fold */
+	unsigned pmi_delay; /* instructions until the PMI that is under way is delivered; 0: none is */
 
 	struct pmu_lbr lbr; /* pmu_lbr.c, pmu_lbr_arch.c */
 
 	/* pmu_events.c */
 	struct pmu_predictor predictor;
+
+	/* pmu_cache.c: the first load and the first store of the instruction being executed. */
 	struct pmu_cache cache;
+	struct pmu_access load, store;
+
+	/* pmu_pebs.c */
+	struct pmu_pebs pebs;
 };
 _Static_assert(offsetof(struct pmu_model, hot) == 0, "the inline calls in pmu_model.h cast to it");
 
@@ -222,13 +272,19 @@ static inline unsigned pmu_status_bit(unsigned i)
 	return i < PMU_MODEL_MAX_GP ? i : 32 + i - PMU_MODEL_MAX_GP;
 }
 
+/* What the processor has of PERF_CAPABILITIES. */
+static inline bool pmu_has(const struct pmu_model *model, uint64_t capability)
+{
+	return model->caps.perf_capabilities & capability;
+}
+
 static inline uint64_t pmu_counter_mask(const struct pmu_model *model)
 {
 	return BITS(model->caps.width - 1, 0);
 }
 
 /* pmu_events.c */
-enum pmu_signal pmu_event_signal(unsigned event, unsigned umask);
+enum pmu_signal pmu_event_signal(const struct pmu_model *model, unsigned event, unsigned umask);
 enum pmu_signal pmu_fixed_signal(unsigned fixed);
 /* What every instruction adds to a signal; 0 for those an instruction may or may not cause. */
 unsigned pmu_signal_rate(enum pmu_signal signal);
@@ -272,13 +328,35 @@ struct pmu_register_kind {
 	bool (*read)(struct pmu_model *model, unsigned n, uint64_t *value);
 	bool (*write)(struct pmu_model *model, unsigned n, uint64_t value);
 };
-extern const struct pmu_register_kind pmu_lbr_registers[], pmu_lbr_arch_registers[];
+extern const struct pmu_register_kind pmu_lbr_registers[], pmu_lbr_arch_registers[], pmu_pebs_registers[];
+
+/* pmu_cache.c */
+void pmu_forget_accesses(struct pmu_model *model);
+
+/* pmu_pebs.c */
+void pmu_configure_pebs(struct pmu_model *model);
+void pmu_reset_pebs(struct pmu_model *model);
+uint64_t pmu_armed(const struct pmu_model *model);
+/*
+ * An instruction retired that had `armed` as armed counters before it counted, and caused events for `counted`. True: a
+ * record fell due with it.
+ */
+bool pmu_trigger_pebs(struct pmu_model *model, uint64_t armed, uint64_t counted);
+
+/*
+ * pmu_record.c: a record of the state now for counters `applicable`. Returns its size in bytes, and changes nothing.
+ */
+#define PEBS_RECORD_MAX 2048
+size_t pmu_build_record(const struct pmu_model *model, uint64_t applicable, void *record);
 
 /* pmu_registers.c */
+uint64_t pmu_gp_bits(const struct pmu_model *model);
+uint64_t pmu_fixed_bits(const struct pmu_model *model);
 uint64_t pmu_global_ctrl_writable(const struct pmu_model *model);
 void pmu_reset_registers(struct pmu_model *model);
 
-/* pmu_model.c: a performance-monitoring interrupt was signalled. */
+/* pmu_model.c: a performance-monitoring interrupt was signalled; it reaches the local APIC. */
 void pmu_raise_pmi(struct pmu_model *model);
+void pmu_deliver_pmi(struct pmu_model *model);
 
 #endif

@@ -10,7 +10,6 @@
 /* Vol. 4, "IA-32 Architectural MSRs", IA32_MISC_ENABLE. */
 #define MISC_ENABLE_FAST_STRINGS     BIT(0)
 #define MISC_ENABLE_THERMAL_CONTROL  BIT(3)
-#define MISC_ENABLE_PERFMON          BIT(7)
 #define MISC_ENABLE_BTS_UNAVAILABLE  BIT(11)
 #define MISC_ENABLE_PEBS_UNAVAILABLE BIT(12)
 #define MISC_ENABLE_SPEEDSTEP        BIT(16)
@@ -26,19 +25,14 @@
 	(MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_THERMAL_CONTROL | MISC_ENABLE_SPEEDSTEP | MISC_ENABLE_MONITOR |        \
 	 MISC_ENABLE_LIMIT_CPUID | MISC_ENABLE_XTPR_DISABLE | MISC_ENABLE_XD_DISABLE | MISC_ENABLE_TURBO_DISABLE)
 
-static uint64_t gp_bits(const struct pmu_model *model)
+uint64_t pmu_gp_bits(const struct pmu_model *model)
 {
 	return BIT(model->caps.nr_gp) - 1;
 }
 
-static uint64_t fixed_bits(const struct pmu_model *model)
+uint64_t pmu_fixed_bits(const struct pmu_model *model)
 {
 	return (BIT(model->caps.nr_fixed) - 1) << 32;
-}
-
-static bool has(const struct pmu_model *model, uint64_t capability)
-{
-	return model->caps.perf_capabilities & capability;
 }
 
 /* "Architectural Performance Monitoring Version 5": from here on AnyThread is deprecated and its bits are reserved. */
@@ -58,7 +52,7 @@ static uint64_t evtsel_writable(const struct pmu_model *model)
 
 	if (!has_any_thread(model))
 		bits &= ~EVTSEL_ANY;
-	if (has(model, PERF_CAP_PEBS_BASELINE))
+	if (pmu_has(model, PERF_CAP_PEBS_BASELINE))
 		bits |= EVTSEL_ADAPTIVE;
 	return bits;
 }
@@ -75,7 +69,7 @@ static uint64_t fixed_ctr_ctrl_writable(const struct pmu_model *model)
 		bits |= FIXED_OS(m) | FIXED_USR(m) | FIXED_PMI(m);
 		if (has_any_thread(model))
 			bits |= FIXED_ANY(m);
-		if (has(model, PERF_CAP_PEBS_BASELINE))
+		if (pmu_has(model, PERF_CAP_PEBS_BASELINE))
 			bits |= FIXED_ADAPTIVE(m);
 	}
 	return bits;
@@ -83,7 +77,8 @@ static uint64_t fixed_ctr_ctrl_writable(const struct pmu_model *model)
 
 uint64_t pmu_global_ctrl_writable(const struct pmu_model *model)
 {
-	return gp_bits(model) | fixed_bits(model) | (has(model, PERF_CAP_METRICS) ? STATUS_PERF_METRICS : 0);
+	return pmu_gp_bits(model) | pmu_fixed_bits(model) |
+	       (pmu_has(model, PERF_CAP_METRICS) ? STATUS_PERF_METRICS : 0);
 }
 
 /*
@@ -144,12 +139,12 @@ static bool write_pmc(struct pmu_model *model, unsigned n, uint64_t value)
 /* "Full-Width Writes to Performance Counter Registers". */
 static bool read_a_pmc(struct pmu_model *model, unsigned n, uint64_t *value)
 {
-	return has(model, PERF_CAP_FW_WRITE) && read_pmc(model, n, value);
+	return pmu_has(model, PERF_CAP_FW_WRITE) && read_pmc(model, n, value);
 }
 
 static bool write_a_pmc(struct pmu_model *model, unsigned n, uint64_t value)
 {
-	if (!has(model, PERF_CAP_FW_WRITE) || n >= model->caps.nr_gp || value & ~pmu_counter_mask(model))
+	if (!pmu_has(model, PERF_CAP_FW_WRITE) || n >= model->caps.nr_gp || value & ~pmu_counter_mask(model))
 		return false;
 	write_counter(model, n, value);
 	return true;
@@ -268,6 +263,7 @@ static bool read_inuse(struct pmu_model *model, unsigned n, uint64_t *value)
 		inuse |= model->fixed_ctr_ctrl & (FIXED_OS(m) | FIXED_USR(m)) ? BIT(32 + m) : 0;
 		inuse |= model->fixed_ctr_ctrl & FIXED_PMI(m) ? INUSE_PMI : 0;
 	}
+	inuse |= model->pebs.enable ? INUSE_PMI : 0;
 	*value = inuse;
 	return true;
 }
@@ -323,8 +319,6 @@ static uint64_t *storage(struct pmu_model *model, uint32_t msr)
 	switch (msr) {
 	case MSR_OFFCORE_RSP_0:
 	case MSR_OFFCORE_RSP_0 + 1: return &model->offcore_rsp[msr - MSR_OFFCORE_RSP_0];
-	case MSR_PEBS_LD_LAT:
-	case MSR_PEBS_LD_LAT + 1: return &model->pebs_latency_frontend[msr - MSR_PEBS_LD_LAT];
 	}
 	return NULL;
 }
@@ -343,9 +337,7 @@ static const struct pmu_register_kind counting_registers[] = {
 	{ MSR_IA32_PERF_GLOBAL_STATUS_RESET, 1, read_zero, write_status_reset },
 	{ MSR_IA32_PERF_GLOBAL_STATUS_SET, 1, read_zero, write_status_set },
 	{ MSR_IA32_PERF_GLOBAL_INUSE, 1, read_inuse, write_faults },
-	{ MSR_IA32_PEBS_ENABLE, 2, read_faults, write_faults }, /* and PEBS_DATA_CFG: no PEBS */
 	{ MSR_IA32_A_PMC0, PMU_MODEL_MAX_GP, read_a_pmc, write_a_pmc },
-	{ MSR_IA32_DS_AREA, 1, read_faults, write_faults },
 	{ 0 },
 };
 
@@ -353,6 +345,7 @@ static const struct pmu_register_kind *const register_tables[] = {
 	counting_registers,
 	pmu_lbr_registers,
 	pmu_lbr_arch_registers,
+	pmu_pebs_registers,
 };
 
 static const struct pmu_register_kind *find_in(const struct pmu_register_kind *kind, uint32_t msr)
@@ -427,9 +420,10 @@ void pmu_reset_registers(struct pmu_model *model)
 		model->counters[i].value = 0;
 	memset(model->evtsel, 0, sizeof(model->evtsel));
 	memset(model->offcore_rsp, 0, sizeof(model->offcore_rsp));
-	memset(model->pebs_latency_frontend, 0, sizeof(model->pebs_latency_frontend));
 	pmu_lbr_reset(model);
 	model->fixed_ctr_ctrl = model->global_status = model->debugctl = 0;
-	model->global_ctrl = gp_bits(model);
-	model->misc_enable = MISC_ENABLE_RESET;
+	model->global_ctrl = pmu_gp_bits(model);
+	model->misc_enable = MISC_ENABLE_RESET &
+			     ~(pmu_has(model, PERF_CAP_PEBS_BASELINE) ? MISC_ENABLE_PEBS_UNAVAILABLE : 0);
+	pmu_reset_pebs(model);
 }

@@ -24,13 +24,6 @@ static void deliver_pmi(void *opaque, enum pmu_model_delivery mode, unsigned vec
 		processor_interrupt(cpu, vector);
 }
 
-static bool write_memory(void *opaque, uint64_t linear, const void *data, unsigned size)
-{
-	(void)opaque, (void)linear, (void)data, (void)size;
-	assert(0 && "the model writes no memory");
-	return false;
-}
-
 static uint64_t tsc(void *opaque)
 {
 	return ((const struct processor *)opaque)->clock;
@@ -38,7 +31,7 @@ static uint64_t tsc(void *opaque)
 
 void processor_start(struct processor *cpu, unsigned nr_gp, unsigned nr_fixed, bool x2apic)
 {
-	static const struct pmu_model_ops ops = { deliver_pmi, write_memory, tsc };
+	static const struct pmu_model_ops ops = { .deliver_pmi = deliver_pmi, .tsc = tsc };
 	struct pmu_model_caps caps = pmu_model_icelake;
 
 	caps.nr_gp = nr_gp;

@@ -3,7 +3,7 @@
 
 static void load(struct machine *machine, uint64_t physical, unsigned size)
 {
-	pmu_model_access(machine->model, physical, size, false);
+	pmu_model_access(machine->model, PMU_MODEL_LOAD, physical, physical, size);
 	retire(machine, 3, 1);
 }
 
@@ -264,7 +264,7 @@ static void aborted_instruction_leaves_nothing(void **state)
 	start(machine, 2, BRANCHES | ALL, 0);
 	start_llc(machine);
 	pmu_model_branch(machine->model, PMU_MODEL_JCC, true, transfer(0x100, 0, 0x200, 0));
-	pmu_model_access(machine->model, 0x1000, 8, true);
+	pmu_model_access(machine->model, PMU_MODEL_STORE, 0x1000, 0x1000, 8);
 	pmu_model_abort(machine->model);
 	retire(machine, 3, 1);
 	assert_int_equal(pmc(machine, 2), 0);
@@ -436,7 +436,9 @@ static void measured_loop(struct machine *machine)
 {
 	retire(machine, 0, 14);
 	for (unsigned i = 0; i < LOOPS; i++) {
-		pmu_model_access(machine->model, UINT64_C(0x10000000) + i * 64, 8, false);
+		uint64_t address = UINT64_C(0x10000000) + i * 64;
+
+		pmu_model_access(machine->model, PMU_MODEL_LOAD, address, address, 8);
 		retire(machine, 0, 9);
 		pmu_model_branch(machine->model, PMU_MODEL_JCC, i < LOOPS - 1, transfer(0x1000, 0, 0xff0, 0));
 		retire(machine, 0, 1);

@@ -59,7 +59,7 @@ static void model_specific_registers_keep_what_is_written(void **state)
 	struct machine *machine = *state;
 	static const struct {
 		uint32_t first, count;
-	} kept[] = { { 0x1a6, 2 }, { 0x3f6, 2 } };
+	} kept[] = { { 0x1a6, 2 } };
 
 	for (unsigned i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
 		for (uint32_t msr = kept[i].first; msr < kept[i].first + kept[i].count; msr++)

@@ -86,7 +86,8 @@ static void random_memory(struct machine *machine, uint64_t choice)
 
 	if (choice & 4)
 		pmu_model_clflush(machine->model, physical);
-	pmu_model_access(machine->model, physical, 1 + (unsigned)(choice & 3) * 21, choice & 8);
+	pmu_model_access(machine->model, choice & 8 ? PMU_MODEL_STORE : PMU_MODEL_LOAD, physical, physical,
+			 1 + (unsigned)(choice & 3) * 21);
 	if (choice & 16)
 		pmu_model_abort(machine->model);
 }
