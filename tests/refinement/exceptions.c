@@ -38,14 +38,12 @@ bool exception_rdpmc_hidden(const struct step *step, uint64_t guest_counters)
  * While open, the global registers are the hardware's own, and those take the bits of hidden counters. The guest can
  * set them and read them back until they are closed; what it counts with them is its own instructions.
  */
-bool exception_hidden_bits(const struct step *step, uint64_t guest_counters)
+bool exception_hidden_bits(const struct step *step)
 {
-	const uint64_t all = BITS(PMU_MODEL_MAX_GP - 1, 0) | BITS(PMU_MODEL_MAX_FIXED - 1, 0) << 32;
-
 	return step->kind == STEP_WRMSR && hardware_is_open() &&
 	       (step->index == MSR_IA32_PERF_GLOBAL_CTRL || step->index == MSR_IA32_PERF_GLOBAL_STATUS_RESET ||
 		step->index == MSR_IA32_PERF_GLOBAL_STATUS_SET) &&
-	       step->value & all & ~guest_counters;
+	       step->value & hardware_hidden();
 }
 
 /*

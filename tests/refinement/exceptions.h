@@ -11,7 +11,7 @@
 bool exception_stale_status(const struct processor *bare, const struct step *step);
 bool exception_rdpmc_hidden(const struct step *step, uint64_t guest_counters);
 /* Steps that do more than they would bare. */
-bool exception_hidden_bits(const struct step *step, uint64_t guest_counters);
+bool exception_hidden_bits(const struct step *step);
 /* An NMI that can't be late. */
 bool exception_nmi_merges(const struct step *step);
 /* Afterwards an exit is due before a counter overflows. */

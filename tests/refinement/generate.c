@@ -1,13 +1,6 @@
 /*
  * Makes plans. Most steps are what software does with a PMU: counters that are about to overflow, enabled and
  * interrupting; handlers that stop, read, acknowledge, re-arm and return. The rest is anything, reserved bits included.
- *
- * Left out, because pmuvisor's guest and a bare one may differ in them by design:
- * - LBR, BTS and PEBS (DEBUGCTL bits 0 and 6, their MSRs) and XD disabling: hidden from the guest;
- * - branch misses and cache misses: predictor and caches are shared with pmuvisor;
- * - an enabled edge detector, and INV with events other than instructions: they count cycles without the event, and the
- *   cycles of an instruction that exits are pmuvisor's;
- * - LVTPC as SMI, and fixed vectors below 16: pmuvisor can send itself neither.
  */
 #include <string.h>
 
@@ -98,9 +91,7 @@ static uint64_t near_overflow(struct generator *g)
 
 static uint64_t any_selector(struct generator *g)
 {
-	static const uint16_t events[] = { 0x00c0, 0x00c0, 0x00c0, 0x00c0, 0x00c4, 0x11c4, 0x20c4,
-					   0x40c4, 0x003c, 0x013c, 0x01a4, 0x00ff, 0x0000 };
-	uint64_t event = random_pick(&g->random, events);
+	uint64_t event = percent(g, 25) ? 0x00c0 : random_pick(&g->random, plan_selected);
 	uint64_t selector = event;
 
 	selector |= percent(g, 80) ? PERFEVTSEL_EN : PERFEVTSEL_EDGE;
@@ -328,23 +319,13 @@ static void prologue(struct generator *g)
 
 static void host_event(struct generator *g, struct config_event *event)
 {
-	static const struct config_event events[] = {
-		{ .name = "instructions", .event = 0xc0 },
-		{ .name = "branches", .event = 0xc4 },
-		{ .name = "cycles", .event = 0x3c },
-	};
-
-	*event = random_pick(&g->random, events);
+	*event = random_pick(&g->random, plan_events);
 	event->user = percent(g, 80);
 	event->kernel = percent(g, 80) || !event->user;
 	event->guest = percent(g, 80);
 	event->host = percent(g, 50) || !event->guest;
 	if (percent(g, 25))
 		return;
-	/*
-	 * As the configuration demands in its own measure: a period in pmuvisor longer than what it does for one
-	 * exit.
-	 */
 	event->period = event->host && event->kernel ? 600 + below(g, 600) : 5 + below(g, 150);
 }
 
@@ -382,4 +363,5 @@ void plan_generate(struct plan *plan, uint64_t seed)
 	prologue(&g);
 	while (plan->nr_steps < PLAN_MAX_STEPS)
 		add_some(&g);
+	plan_allow(plan);
 }

@@ -191,6 +191,11 @@ uint32_t hardware_peek_lvtpc(void)
 	return hw.applied.apic_trapped ? hw.cpu.pmu.guest_lvtpc : pmu_model_read_lvtpc(hw.guest.model);
 }
 
+uint64_t hardware_hidden(void)
+{
+	return hw.cpu.pmu.host;
+}
+
 bool hardware_needs_lvtpc(void)
 {
 	return !hw.applied.open && !hw.cpu.pmu.borrowed && (hw.cpu.pmu.host_sampling || hw.cpu.pmu.guest_freeze);

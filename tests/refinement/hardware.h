@@ -27,6 +27,8 @@ uint32_t hardware_peek_lvtpc(void);
 bool hardware_is_open(void);
 bool hardware_rdpmc_is_open(void);
 bool hardware_in_window(void);
+/* The counters that the guest doesn't have. */
+uint64_t hardware_hidden(void);
 /* pmuvisor wants PMIs as NMIs whatever the guest's LVTPC says, and hasn't put one of its own there yet. */
 bool hardware_needs_lvtpc(void);
 

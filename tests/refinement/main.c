@@ -1,6 +1,7 @@
 /*
- * refinement [--seed N] [--steps N] [--replay SEED]: random plans until that many guest steps were compared. Ends
- * with a figure and a count that a script can read; at the first difference, with the shortest plan that shows it.
+ * refinement [--seed N] [--steps N] [--replay SEED] [--store FILE]: random plans until that many guest steps were
+ * compared. Ends with a figure and a count that a script can read; at the first difference, with the shortest plan that
+ * shows it. A replayed plan can be stored as the fuzzer's corpus has them.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -16,17 +17,6 @@ struct totals {
 	uint64_t plans, steps, nmis, interrupts, windows, host_pmis;
 };
 
-static void report(struct plan *plan, const struct result *result)
-{
-	struct result shortest;
-
-	printf("difference in plan %#" PRIx64 " after step %u: %s\n", plan->seed, result->step, result->why);
-	shrink_plan(plan);
-	run_plan(plan, &shortest);
-	plan_print(plan, stdout);
-	printf("then: %s\n", shortest.why);
-}
-
 static bool run_seed(uint64_t seed, struct totals *totals)
 {
 	static struct plan plan;
@@ -41,7 +31,7 @@ static bool run_seed(uint64_t seed, struct totals *totals)
 	totals->windows += result.windows;
 	totals->host_pmis += result.host_pmis;
 	if (result.differs)
-		report(&plan, &result);
+		report_difference(&plan, &result);
 	return !result.differs;
 }
 
@@ -63,25 +53,46 @@ static bool run_until(uint64_t seed, uint64_t steps, struct totals *totals)
 	return true;
 }
 
-static uint64_t option(int argc, char **argv, const char *name, uint64_t otherwise)
+static const char *option(int argc, char **argv, const char *name)
 {
 	for (int i = 1; i + 1 < argc; i++) {
 		if (!strcmp(argv[i], name))
-			return strtoull(argv[i + 1], NULL, 0);
+			return argv[i + 1];
 	}
-	return otherwise;
+	return NULL;
+}
+
+static uint64_t number(int argc, char **argv, const char *name, uint64_t otherwise)
+{
+	const char *value = option(argc, argv, name);
+
+	return value ? strtoull(value, NULL, 0) : otherwise;
+}
+
+static bool store(uint64_t seed, const char *path)
+{
+	static struct plan plan;
+	static uint8_t bytes[PLAN_MAX_BYTES];
+	FILE *file = fopen(path, "w");
+	size_t size;
+
+	plan_generate(&plan, seed);
+	size = plan_encode(&plan, bytes);
+	return file && fwrite(bytes, 1, size, file) == size && !fclose(file);
 }
 
 int main(int argc, char **argv)
 {
-	uint64_t seed = option(argc, argv, "--seed", DEFAULT_SEED), replay = option(argc, argv, "--replay", 0);
+	uint64_t seed = number(argc, argv, "--seed", DEFAULT_SEED), replay = number(argc, argv, "--replay", 0);
 	struct totals totals = { 0 };
 	bool passed;
 
+	if (replay && option(argc, argv, "--store"))
+		return !store(replay, option(argc, argv, "--store"));
 	if (replay)
 		return !run_seed(replay, &totals);
 	printf("seed %" PRIu64 "\n", seed);
-	passed = run_until(seed, option(argc, argv, "--steps", DEFAULT_STEPS), &totals);
+	passed = run_until(seed, number(argc, argv, "--steps", DEFAULT_STEPS), &totals);
 	printf("%" PRIu64 " plans: %" PRIu64 " NMIs and %" PRIu64 " interrupts for the guest, %" PRIu64
 	       " windows, %" PRIu64 " host PMIs\n",
 	       totals.plans, totals.nmis, totals.interrupts, totals.windows, totals.host_pmis);

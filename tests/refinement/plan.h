@@ -45,7 +45,21 @@ struct plan {
 	struct step steps[PLAN_MAX_STEPS];
 };
 
+/* The events that guest and host count: event and umask as in a selector, and as configured. */
+#define NR_PLAN_SELECTED 10
+#define NR_PLAN_EVENTS   3
+extern const uint16_t plan_selected[NR_PLAN_SELECTED];
+extern const struct config_event plan_events[NR_PLAN_EVENTS];
+
 void plan_generate(struct plan *plan, uint64_t seed);
+/* Makes what a plan may not hold something else (allow.c). */
+void plan_allow(struct plan *plan);
+
+/* Any bytes are a plan; those of a plan are that plan, but for its seed. PLAN_MAX_BYTES hold any. */
+#define PLAN_MAX_BYTES (16 + 16 * PLAN_MAX_STEPS)
+void plan_decode(struct plan *plan, const uint8_t *bytes, size_t size);
+size_t plan_encode(const struct plan *plan, uint8_t *bytes);
+
 void plan_print(const struct plan *plan, FILE *out);
 void step_print(const struct step *step, FILE *out);
 

@@ -9,8 +9,6 @@
 #include "exceptions.h"
 #include "hardware.h"
 
-#define HIDDEN(run) (~(run)->guest_counters & (BITS(31, 0) | BITS(47, 32)))
-
 struct run {
 	const struct plan *plan;
 	struct result *result;
@@ -65,7 +63,7 @@ static void compare_registers(const struct run *run)
 					      MSR_IA32_FIXED_CTR_CTRL, MSR_IA32_PERF_GLOBAL_INUSE, MSR_IA32_DEBUGCTL };
 
 	for (unsigned i = 0; i < ARRAY_SIZE(registers); i++) {
-		uint64_t mask = run->hidden_bits && i < 2 ? ~HIDDEN(run) : BITS(63, 0);
+		uint64_t mask = run->hidden_bits && i < 2 ? ~hardware_hidden() : BITS(63, 0);
 
 		compare("register", i, peek(&run->bare, registers[i]), hardware_peek(registers[i]) & mask);
 	}
@@ -116,11 +114,11 @@ static void step_once(struct run *run, const struct step *step, bool late)
 {
 	struct outcome bare = { 0 }, under = { 0 };
 	struct step on_bare = *step;
-	uint64_t mask = run->hidden_bits && is_global(step) ? ~HIDDEN(run) : BITS(63, 0);
+	uint64_t mask = run->hidden_bits && is_global(step) ? ~hardware_hidden() : BITS(63, 0);
 	uint64_t signalled = pmis(hardware_processor());
 
-	if (exception_hidden_bits(step, run->guest_counters)) {
-		on_bare.value &= ~HIDDEN(run);
+	if (exception_hidden_bits(step)) {
+		on_bare.value &= ~hardware_hidden();
 		run->hidden_bits = true;
 	}
 	hardware_execute(step, &under);

@@ -14,7 +14,7 @@ struct result {
 
 void run_plan(const struct plan *plan, struct result *result);
 
-/* Takes from a plan that differs all that isn't needed for it to differ. */
-void shrink_plan(struct plan *plan);
+/* Prints the difference, and the shortest plan that shows it: takes from this one all that isn't needed for it. */
+void report_difference(struct plan *plan, const struct result *result);
 
 #endif

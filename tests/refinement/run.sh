@@ -1,13 +1,26 @@
 #!/bin/sh
-# run.sh BUILD RESULTS COMPILE...: the refinement test, then the bugs it must find; the figures go to RESULTS.
+# run.sh BUILD RESULTS COMPILE...: the refinement test, with random plans and the fuzzer's, then the bugs it must find;
+# the figures go to RESULTS.
 set -eu
 
 build=$1
 results=$2
 shift 2
 here=$(dirname "$0")
+fuzz_runs=20000
 passed=0
 failed=0
+
+# The stored corpus and what can be made of it; nothing is added to it.
+fuzz()
+{
+	rm -rf "$build/fuzzer/new"
+	mkdir -p "$build/fuzzer/new"
+	"$build/fuzzer/fuzz" -seed=1 -max_len=2048 -runs=$fuzz_runs -verbosity=0 \
+		-artifact_prefix="$build/fuzzer/" "$build/fuzzer/new" "$here/corpus" 2>&1 || return 1
+	echo "refinement_fuzz_runs $fuzz_runs"
+	echo "refinement_corpus $(find "$here/corpus" -type f | wc -l)"
+}
 
 # A pipe would hide the status.
 try()
@@ -23,6 +36,7 @@ try()
 
 : >"$results"
 try "$build/refinement"
+try fuzz
 try "$here/mutate.py" "$here/mutants" "$build" "$@"
 echo "refinement: $passed passed, $failed failed"
 [ $failed -eq 0 ]

@@ -1,6 +1,7 @@
 /*
  * Delta debugging: drop ever smaller pieces of the plan, then make what is left simpler, as long as it still differs.
  */
+#include <inttypes.h>
 #include <string.h>
 
 #include "run.h"
@@ -81,7 +82,8 @@ static bool drop_event(struct plan *plan)
 	return false;
 }
 
-void shrink_plan(struct plan *plan)
+/* Takes from a plan that differs all that isn't needed for it to differ. */
+static void shrink_plan(struct plan *plan)
 {
 	struct result result;
 
@@ -93,4 +95,15 @@ void shrink_plan(struct plan *plan)
 		;
 	for (unsigned i = 0; i < plan->nr_steps; i++)
 		simplify_step(plan, i);
+}
+
+void report_difference(struct plan *plan, const struct result *result)
+{
+	struct result shortest;
+
+	printf("difference in plan %#" PRIx64 " after step %u: %s\n", plan->seed, result->step, result->why);
+	shrink_plan(plan);
+	run_plan(plan, &shortest);
+	plan_print(plan, stdout);
+	printf("then: %s\n", shortest.why);
 }
