@@ -104,13 +104,15 @@ static void push(struct pmu_model *model, const struct pmu_lbr_entry *entry)
 	lbr->entries[lbr->top] = *entry;
 }
 
-/* The model-specific stack keeps what TOS leaves behind; in the architectural one an empty entry comes up last. */
+/*
+ * "LBR Call Stack" says that a return flushes the call's entry. Zeros stay behind: by them Linux knows where a chain ends,
+ * in arch/x86/events/intel/lbr.c, with the model-specific stack too.
+ */
 static void pop(struct pmu_model *model)
 {
 	struct pmu_lbr *lbr = &model->lbr;
 
-	if (pmu_model_has_arch_lbr(model))
-		lbr->entries[lbr->top] = (struct pmu_lbr_entry){ 0 };
+	lbr->entries[lbr->top] = (struct pmu_lbr_entry){ 0 };
 	lbr->top = (lbr->top + pmu_lbr_depth(model) - 1) % pmu_lbr_depth(model);
 }
 
