@@ -39,4 +39,4 @@ shellcheck:
 # The test machine is not in it: Bochs is built as Debian builds it, and the PMU model in it is linked into the unit tests.
 clang-build:
 	$(MAKE) CC=clang BUILD=$(BUILD)/clang all guests unit $(addprefix $(BUILD)/clang/, tests/guest/machine_vmx.efi \
-		tests/refinement/refinement linux/count linux/pmi linux/machine linux/start.efi)
+		tests/refinement/refinement linux/count linux/pmi linux/path linux/machine linux/start.efi)

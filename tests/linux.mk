@@ -3,16 +3,17 @@ LINUX		:= $(BUILD)/linux
 LINUX_CFLAGS	:= -std=gnu11 -O2 -g $(WARN) -MMD -MP -ffreestanding -fno-stack-protector -fcf-protection=none -fno-pie \
 		   -fno-asynchronous-unwind-tables -I.
 LINUX_LDFLAGS	:= -nostdlib -static -Wl,--build-id=none
-LINUX_PROGRAMS	:= $(addprefix $(LINUX)/,count pmi machine)
+LINUX_PROGRAMS	:= $(addprefix $(LINUX)/,count pmi path machine)
 
 $(LINUX)/vmlinuz: tests/linux/packages.sh
 	tests/linux/packages.sh $(LINUX)
 
-$(LINUX)/initrd.img: tests/linux/initrd.sh tests/linux/init $(LINUX_PROGRAMS) $(LINUX)/vmlinuz
-	tests/linux/initrd.sh $(LINUX)/root tests/linux/init $(LINUX_PROGRAMS) $@
+$(LINUX)/initrd.img: tests/linux/initrd.sh tests/linux/init tests/linux/profiles.sh $(LINUX_PROGRAMS) $(LINUX)/vmlinuz
+	tests/linux/initrd.sh $(LINUX)/root tests/linux/init tests/linux/profiles.sh $(LINUX_PROGRAMS) $@
 
 $(LINUX)/count: $(addprefix $(LINUX)/,count.o event.o loops.o sys.o)
 $(LINUX)/pmi: $(addprefix $(LINUX)/,pmi.o event.o loops.o sys.o)
+$(LINUX)/path: $(addprefix $(LINUX)/,path.o paths.o sys.o)
 $(LINUX)/machine: $(addprefix $(LINUX)/,machine.o sys.o)
 # The global symbols stay: perf report shows them.
 $(LINUX_PROGRAMS):

@@ -22,7 +22,7 @@ void sys_exit(int status)
 		sys(__NR_exit_group, status, 0, 0, 0, 0);
 }
 
-static size_t length(const char *text)
+size_t text_length(const char *text)
 {
 	size_t n = 0;
 
@@ -33,7 +33,7 @@ static size_t length(const char *text)
 
 static void write_text(int fd, const char *text)
 {
-	sys(__NR_write, fd, (long)text, (long)length(text), 0, 0);
+	sys(__NR_write, fd, (long)text, (long)text_length(text), 0, 0);
 }
 
 void print(const char *text)

@@ -15,6 +15,7 @@ __attribute__((noreturn)) void sys_exit(int status);
 /* One sentence on standard error, then exit status 1. */
 __attribute__((noreturn)) void die(const char *sentence);
 
+size_t text_length(const char *text);
 bool same(const char *a, const char *b);
 /* Decimal; anything else ends the program. */
 uint64_t parse_number(const char *text);

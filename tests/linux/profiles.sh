@@ -1,0 +1,49 @@
+#!/bin/busybox sh
+# Scenarios of /init: what perf makes of the PMU's records, PEBS and LBR. Each profile goes whole to the host, where
+# tests/linux/profiles compares it to the bare machine's. The programs take one path only, and count in user mode alone.
+
+# profile NAME FIELDS COMMAND...: `perf record` with these words, or `perf mem record`; the named fields of each sample.
+profile() {
+	local name=$1 fields=$2
+	shift 2
+	"$@" >/tmp/record 2>&1 || cat /tmp/record
+	perf report --stats >/tmp/report 2>/dev/null
+	check "${name}_taken" grep -q 'SAMPLE events:' /tmp/report
+	check "${name}_no_loss" sh -c "! grep -q LOST /tmp/report"
+	perf script -F "$fields" 2>/dev/null | machine send "$name"
+	echo "figure linux_${name}_samples $(awk '/SAMPLE events:/ { print $3; exit }' /tmp/report)"
+	rm -f perf.data
+}
+
+RECORD="-q -N -B -m 4M"
+
+# The event of the second and third profile can't be in the fixed counter of instructions.
+scenario_pebs() {
+	check pebs_format sh -c "dmesg | grep -q 'PEBS fmt4+-baseline'"
+	profile pebs_instructions ip perf record $RECORD -e instructions:upp -c 500 count run plain 200000
+	profile pebs_instructions_ppp ip perf record $RECORD -e instructions:uppp -c 1009 count run plain 200000
+	profile pebs_branches ip perf record $RECORD -e branches:upp -c 997 path branches 50000
+	profile pebs_groups ip,iregs,brstack perf record $RECORD -b -e branches:upp -c 4999 \
+		--intr-regs=ip,flags,ax,bx,cx,dx,si,di,bp,sp,r8,r9,r10,r11,r12,r13,r14,r15,xmm0,xmm15 path branches 50000
+}
+
+scenario_mem() {
+	profile mem_loads ip,addr,data_src,weight perf mem record -t load --ldlat 1 --all-user $RECORD -c 97 path loads 20000
+	profile mem_stores ip,addr,data_src,weight perf mem record -t store --all-user $RECORD -c 101 path loads 20000
+}
+
+scenario_lbr() {
+	check lbr_depth sh -c "dmesg | grep -q '32-deep LBR'"
+	profile lbr_any ip,brstack perf record $RECORD -b -e instructions:u -c 4999 path branches 50000
+	profile lbr_calls_returns ip,brstack perf record $RECORD -j any_call,any_ret,u -e branches:u -c 4999 \
+		path branches 50000
+	profile lbr_chain ip,sym perf record $RECORD --call-graph lbr -e instructions:u -c 4999 path calls 20000
+}
+
+scenario_topdown() {
+	perf stat -x , -o /tmp/stat --all-user -M TopdownL1 count run plain 200000
+	perf stat -x , -o /tmp/slots -e slots:u,topdown-retiring:u,topdown-bad-spec:u,topdown-fe-bound:u,topdown-be-bound:u \
+		count run plain 200000
+	grep -v '^#' /tmp/stat | machine send topdown_metrics
+	grep -v '^#' /tmp/slots | machine send topdown_slots
+}
