@@ -16,9 +16,10 @@ extern "C" {
 
 #define MAX_CPUS 255
 
-/* Where the files go and when to stop: the environment, because bochsrc has no room for lines of ours. */
+/* Where the files go, when to stop, whose PMU it is: the environment, because bochsrc has no room for lines of ours. */
 #define ENV_DIRECTORY "MACHINE_DIRECTORY"
 #define ENV_DEADLINE  "MACHINE_DEADLINE"
+#define ENV_CPU       "MACHINE_CPU"
 
 static struct machine_cpu *cpus[MAX_CPUS];
 static unsigned nr_cpus;
@@ -145,13 +146,23 @@ static uint64_t tsc(void *opaque)
 	return bx_pc_system.time_ticks() + since;
 }
 
+static const struct pmu_model_caps *pmu_of_this_run(void)
+{
+	const char *name = getenv(ENV_CPU);
+	const struct pmu_model_caps *caps = name ? pmu_model_named(name) : &pmu_model_icelake;
+
+	if (!caps)
+		end(MACHINE_EXIT_BROKEN, "there is no processor of the name in " ENV_CPU);
+	return caps;
+}
+
 void machine_new_cpu(struct machine_cpu *machine, BX_CPU_C *cpu, unsigned number)
 {
 	static const struct pmu_model_ops ops = { .deliver_pmi = deliver_pmi, .tsc = tsc };
 
 	memset(machine, 0, sizeof(*machine));
 	machine->cpu = cpu;
-	machine->model = pmu_model_new(&pmu_model_icelake, &ops, machine);
+	machine->model = pmu_model_new(pmu_of_this_run(), &ops, machine);
 	if (!machine->model || number >= MAX_CPUS)
 		end(MACHINE_EXIT_BROKEN, "no memory for a processor");
 	cpus[number] = machine;

@@ -42,6 +42,17 @@ static void add_reference_cycles(struct pmu_model *model)
 }
 
 /*
+ * SDM Vol. 3B, "Architectural Performance Monitoring Version 6", on EQ: the comparison is with "equal", and INV then
+ * asks for what is below but not 0.
+ */
+static bool condition_holds(const struct pmu_counter *counter, uint64_t events)
+{
+	if (counter->equal)
+		return counter->invert ? events && events < counter->cmask : events == counter->cmask;
+	return (events >= counter->cmask) != counter->invert;
+}
+
+/*
  * SDM Vol. 3B, "Architectural Performance Monitoring Version 1" (IA32_PERFEVTSELx fields): a counter mask turns the
  * events of a cycle into one or none, INV reverses the comparison, and edge detect counts only when the condition
  * begins to hold. Without a counter mask INV means nothing. The model's cycle, for this, is one instruction. An
@@ -49,12 +60,12 @@ static void add_reference_cycles(struct pmu_model *model)
  */
 static uint64_t qualify(struct pmu_counter *counter, enum pmu_privilege privilege, uint64_t events)
 {
-	bool before = counter->condition, reached = events >= counter->cmask;
+	bool before = counter->condition;
 
 	if (!counter->counts[privilege])
 		events = 0;
 	else if (counter->cmask)
-		events = reached != counter->invert;
+		events = condition_holds(counter, events);
 	if (!counter->edge)
 		return events;
 	counter->condition = events != 0;
@@ -203,12 +214,13 @@ static void configure_gp(struct pmu_model *model, unsigned n)
 	uint64_t evtsel = model->evtsel[n];
 	bool on = counter_enabled(model, n) && (evtsel & EVTSEL_EN);
 
-	counter->signal = pmu_event_signal(model, evtsel & 0xff, evtsel >> 8 & 0xff);
+	counter->signal = pmu_event_signal(&model->caps, evtsel);
 	counter->counts[PRIVILEGE_OS] = on && (evtsel & EVTSEL_OS);
 	counter->counts[PRIVILEGE_USR] = on && (evtsel & EVTSEL_USR);
 	counter->pmi = evtsel & EVTSEL_INT;
 	counter->cmask = evtsel >> 24 & 0xff;
 	counter->invert = evtsel & EVTSEL_INV;
+	counter->equal = evtsel & EVTSEL_EQ;
 	counter->edge = evtsel & EVTSEL_EDGE;
 }
 

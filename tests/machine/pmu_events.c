@@ -4,19 +4,20 @@
  * Instructions, branches and their kinds are exact. The rest stands in for a microarchitecture: simple, plausible, and
  * the same on every run.
  *
- * Cycles: an instruction takes two core cycles of five slots each, whatever it does. Reference cycles are those of the
- * caller's time-stamp counter, which an instruction need not advance by two.
+ * Cycles: an instruction takes two core cycles of five slots each, whatever it does; four of the ten slots retire, and
+ * the others are lost in a fixed way. Reference cycles are those of the caller's time-stamp counter, which an
+ * instruction need not advance by two.
  */
 #include <string.h>
 
 #include "pmu_private.h"
 
 #define CYCLES_PER_INSTRUCTION 2
-#define SLOTS_PER_CYCLE        5 /* the width of Ice Lake's allocation */
+#define SLOTS_PER_CYCLE        5 /* the width of Ice Lake's allocation; of the others as well */
 
 /*
  * SDM Vol. 3B, "Pre-defined Architectural Performance Events"; the others from Intel's published event lists of Ice Lake
- * and Sapphire Rapids. 3CH/01H counts the crystal clock there. An unknown code counts nothing and never faults.
+ * and Sapphire Rapids. An unknown code counts nothing and never faults.
  */
 static const struct {
 	uint8_t event, umask;
@@ -43,6 +44,10 @@ static const struct {
 	{ 0xcd, 0x02, SIGNAL_STORES },
 	{ 0xd0, 0x81, SIGNAL_LOADS },
 	{ 0xd0, 0x82, SIGNAL_STORES },
+	{ 0xa4, 0x02, SIGNAL_SLOTS_BACKEND },
+	{ 0x73, 0x00, SIGNAL_SLOTS_BAD_SPECULATION },
+	{ 0x9c, 0x01, SIGNAL_SLOTS_FRONTEND },
+	{ 0xc2, 0x02, SIGNAL_SLOTS_RETIRING },
 };
 
 /* SDM Vol. 3B, "Architectural Performance Monitoring Version 2". */
@@ -57,18 +62,26 @@ static const uint8_t rates[NR_SIGNALS] = {
 	[SIGNAL_INSTRUCTIONS] = 1,
 	[SIGNAL_CORE_CYCLES] = CYCLES_PER_INSTRUCTION,
 	[SIGNAL_SLOTS] = CYCLES_PER_INSTRUCTION * SLOTS_PER_CYCLE,
+	[SIGNAL_SLOTS_RETIRING] = 4,
+	[SIGNAL_SLOTS_BAD_SPECULATION] = 1,
+	[SIGNAL_SLOTS_FRONTEND] = 2,
+	[SIGNAL_SLOTS_BACKEND] = 3,
 };
 
-/* Sampling stores for their latency came with Golden Cove. */
-static bool event_missing(const struct pmu_model *model, unsigned event, unsigned umask)
+/* Sampling stores for their latency came with Golden Cove. None of the events has an extended unit mask (UMASK2). */
+static bool event_missing(const struct pmu_model_caps *caps, uint64_t evtsel)
 {
-	return event == 0xcd && umask == 0x02 && !model->caps.pebs_store_latency;
+	return evtsel & EVTSEL_UMASK2 || ((evtsel & 0xffff) == 0x02cd && !caps->pebs_store_latency);
 }
 
-enum pmu_signal pmu_event_signal(const struct pmu_model *model, unsigned event, unsigned umask)
+enum pmu_signal pmu_event_signal(const struct pmu_model_caps *caps, uint64_t evtsel)
 {
-	if (event_missing(model, event, umask))
+	unsigned event = evtsel & 0xff, umask = evtsel >> 8 & 0xff;
+
+	if (event_missing(caps, evtsel))
 		return SIGNAL_NONE;
+	if (event == 0x3c && umask == 0x01 && caps->reference_is_tsc)
+		return SIGNAL_TSC_CYCLES;
 	for (unsigned i = 0; i < sizeof(selectors) / sizeof(selectors[0]); i++)
 		if (selectors[i].event == event && selectors[i].umask == umask)
 			return selectors[i].signal;

@@ -1,5 +1,5 @@
 /*
- * The PMU model's life, its interrupt, what CPUID says of it, and what VMX transitions do to it.
+ * The PMU model's life, its interrupt, and what VMX transitions do to it.
  *
  * Titles in comments are of the Intel SDM, Volume 3B unless another is named.
  */
@@ -7,23 +7,6 @@
 #include <string.h>
 
 #include "pmu_private.h"
-
-/*
- * No PEBS and no freezing in SMM: the model does not do these things, so the processor does not have them.
- */
-const struct pmu_model_caps pmu_model_icelake = {
-	.version = 5,
-	.nr_gp = 8,
-	.nr_fixed = 4,
-	.width = 48,
-	.perf_capabilities = PERF_CAP_FW_WRITE | LBR_FMT_INFO,
-	.lbr_depth = 32,
-	.pebs_frontend = 0x7fff17,
-	.linear_width = 48,
-};
-
-#define NR_ARCH_EVENTS                                                                                                 \
-	8 /* "Pre-defined Architectural Performance Events" up to topdown slots: what Ice Lake enumerates */
 
 /* Vol. 3A, "Local Vector Table". Bit 12, delivery status, is read-only, and a PMI is never seen in transit here. */
 #define LVT_VECTOR   0xff
@@ -95,55 +78,6 @@ void pmu_raise_pmi(struct pmu_model *model)
 	pmu_configure(model);
 	if (model->caps.pmi_skid == 0)
 		pmu_deliver_pmi(model);
-}
-
-/* Vol. 2A, "CPUID", leaf 0AH. The list of architectural events has ones for those missing: none is. */
-static void cpuid_perfmon(const struct pmu_model_caps *caps, uint32_t regs[4])
-{
-	bool version_5 = caps->version >= 5;
-
-	regs[0] = caps->version | caps->nr_gp << 8 | caps->width << 16 | NR_ARCH_EVENTS << 24;
-	regs[1] = 0;
-	regs[2] = version_5 ? (1u << caps->nr_fixed) - 1 : 0;
-	regs[3] = caps->nr_fixed | caps->width << 5 | (version_5 ? 1u << 15 : 0); /* AnyThread deprecated */
-}
-
-/* Leaf 01H: PDCM is there; the debug store (DS, and with it DTES64) if there is PEBS; DS-CPL, of BTS, never. */
-static void cpuid_features(const struct pmu_model *model, uint32_t regs[4])
-{
-	bool ds = pmu_has(model, PERF_CAP_PEBS_BASELINE);
-
-	regs[2] = (regs[2] & ~(1u << 2 | 1u << 4)) | 1u << 15 | (ds ? 1u << 2 : 0);
-	regs[3] = (regs[3] & ~(1u << 21)) | (ds ? 1u << 21 : 0);
-}
-
-/* Leaf 07H: no Processor Trace, nor (subleaf 1) leaf 23H. */
-static void cpuid_extended_features(const struct pmu_model *model, uint32_t subleaf, uint32_t regs[4])
-{
-	if (subleaf == 0) {
-		regs[1] &= ~(1u << 25);
-		regs[3] = (regs[3] & ~(1u << 19)) | (pmu_model_has_arch_lbr(model) ? 1u << 19 : 0);
-	}
-	if (subleaf == 1)
-		regs[0] &= ~(1u << 8);
-}
-
-/* Leaf 1CH: architectural LBR. */
-static void cpuid_lbr(const struct pmu_model_caps *caps, uint32_t regs[4])
-{
-	memcpy(regs, caps->arch_lbr, sizeof(caps->arch_lbr));
-	regs[3] = 0;
-}
-
-void pmu_model_cpuid(const struct pmu_model *model, uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
-{
-	switch (leaf) {
-	case 0x01: cpuid_features(model, regs); break;
-	case 0x07: cpuid_extended_features(model, subleaf, regs); break;
-	case 0x0a: cpuid_perfmon(&model->caps, regs); break;
-	case 0x1c: cpuid_lbr(&model->caps, regs); break;
-	case 0x23: memset(regs, 0, 4 * sizeof(regs[0])); break;
-	}
 }
 
 /* Vol. 3C, "Checks on Host Control Registers, MSRs, and SSP": reserved bits, if the control would load them. */
@@ -227,6 +161,11 @@ struct pmu_model *pmu_model_new(const struct pmu_model_caps *caps, const struct 
 void pmu_model_free(struct pmu_model *model)
 {
 	free(model);
+}
+
+const struct pmu_model_caps *pmu_model_caps_of(const struct pmu_model *model)
+{
+	return &model->caps;
 }
 
 static const struct pmu_counter *counter_of(const struct pmu_model *model, unsigned status_bit)

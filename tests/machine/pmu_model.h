@@ -1,5 +1,6 @@
 /*
- * A functional model of one logical processor's PMU: Ice Lake, architectural version 5.
+ * A functional model of one logical processor's PMU, architectural versions 4 to 6: Ice Lake server, Sapphire Rapids or
+ * a performance core of Arrow Lake.
  *
  * Written from the architecture, not from what pmuvisor needs. Plain C: the test machine (Bochs) and the host tests
  * link the same file. The caller reports what the processor does (an instruction retired, a branch, a memory access, a
@@ -7,7 +8,7 @@
  *
  * The rules and where they come from are named in the sources, one comment per rule: pmu_registers.c, pmu_count.c
  * (selection, overflow), pmu_events.c (and the predictor and cycle models), pmu_cache.c, pmu_pebs.c (when a record is
- * written), pmu_record.c (what is in it), pmu_model.c (PMI, CPUID, VMX).
+ * written), pmu_record.c (what is in it), pmu_model.c (PMI, VMX), pmu_cpuid.c.
  */
 #ifndef PMU_MODEL_H
 #define PMU_MODEL_H
@@ -19,16 +20,24 @@
 extern "C" {
 #endif
 
-#define PMU_MODEL_MAX_GP    8
+#define PMU_MODEL_MAX_GP    10
 #define PMU_MODEL_MAX_FIXED 4
 #define PMU_MODEL_MAX_LBRS  32
 
 /* What this processor has; the caller owns it and may describe a smaller one (fewer counters) for comparison. */
 struct pmu_model_caps {
-	unsigned version;           /* CPUID.0AH:EAX[7:0]: 4 or 5 */
-	unsigned nr_gp;             /* 1..8 */
+	const char *name;
+	uint32_t signature;         /* family, model and stepping: CPUID.01H:EAX */
+	unsigned version;           /* CPUID.0AH:EAX[7:0]: 4 to 6 */
+	unsigned nr_gp;             /* 1..10; above 8 only in version 6 */
 	unsigned nr_fixed;          /* 0..4, contiguous from 0 */
+	unsigned common_fixed;      /* those of CPUID.0AH: what every kind of core in the package has */
 	unsigned width;             /* counter width in bits: 48 */
+	uint32_t events;            /* architectural events, numbered as in CPUID.0AH:EBX; a 1 for each there is */
+	uint32_t common_events;     /* those of CPUID.0AH */
+	bool umask2, eq;            /* version 6: the selectors' fields of these names */
+	bool reference_is_tsc;      /* event 3CH/01H counts at the time-stamp counter's rate, not the crystal's */
+	bool saves_global_ctrl;     /* VM-exit control 30 */
 	uint64_t perf_capabilities; /* IA32_PERF_CAPABILITIES, 345H; with LBR_FMT; bit 14: PEBS */
 	unsigned lbr_depth;         /* model-specific LBR stack: 32 entries; 0: none */
 	/* CPUID.1CH:EAX, EBX, ECX, architectural LBR: EAX[7:0], the depths, 0: none. A processor has one kind at most. */
@@ -41,7 +50,9 @@ struct pmu_model_caps {
 	unsigned linear_width;   /* bits of a canonical linear address: 48 or 57 */
 	unsigned pmi_skid;       /* instructions that still retire between an overflow and its PMI */
 };
-extern const struct pmu_model_caps pmu_model_icelake;
+extern const struct pmu_model_caps pmu_model_icelake, pmu_model_sapphire_rapids, pmu_model_arrow_lake;
+/* NULL: there is none of that name. */
+const struct pmu_model_caps *pmu_model_named(const char *name);
 
 enum pmu_model_delivery { PMU_MODEL_FIXED = 0, PMU_MODEL_SMI = 2, PMU_MODEL_NMI = 4 }; /* LVTPC[10:8] */
 
@@ -131,6 +142,7 @@ static inline struct pmu_model_hot *pmu_model_hot_part(struct pmu_model *model)
 /* NULL: no memory. `caps` and `ops` are copied. The new model is as after pmu_model_reset(). */
 struct pmu_model *pmu_model_new(const struct pmu_model_caps *caps, const struct pmu_model_ops *ops, void *opaque);
 void pmu_model_free(struct pmu_model *model);
+const struct pmu_model_caps *pmu_model_caps_of(const struct pmu_model *model);
 /* RESET# or power-up. LVTPC has a call of its own: INIT too resets the APIC. */
 void pmu_model_reset(struct pmu_model *model);
 /* INIT leaves the PMU as it is, except that nothing more goes to the DS area. */

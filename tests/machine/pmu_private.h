@@ -22,6 +22,8 @@
 #define EVTSEL_EN                      BIT(22)
 #define EVTSEL_INV                     BIT(23)
 #define EVTSEL_ADAPTIVE                BIT(34)
+#define EVTSEL_EQ                      BIT(36)
+#define EVTSEL_UMASK2                  BITS(47, 40)
 #define MSR_IA32_MISC_ENABLE           0x1a0
 #define MISC_ENABLE_PERFMON            BIT(7)
 #define MSR_OFFCORE_RSP_0              0x1a6
@@ -105,7 +107,11 @@
 #define LBR_INFO_TSX_ABORT                BIT(61)
 #define LBR_INFO_IN_TSX                   BIT(62)
 #define LBR_INFO_MISPREDICTED             BIT(63)
+#define MSR_IA32_PMC_GP0_CTR              0x1900 /* version 6: four addresses a counter, also from 1980H on */
+#define MSR_IA32_PMC_FX0_CTR              0x1980
+#define NR_PMC_BLOCK                      0x100
 
+#define NR_OLD_GP   8 /* general-purpose counters that the addresses from before version 6 reach */
 #define NR_COUNTERS (PMU_MODEL_MAX_GP + PMU_MODEL_MAX_FIXED) /* fixed last */
 
 /* What can happen while one instruction executes, and how often; see pmu_events.c. */
@@ -114,6 +120,10 @@ enum pmu_signal {
 	SIGNAL_INSTRUCTIONS,
 	SIGNAL_CORE_CYCLES,
 	SIGNAL_SLOTS,
+	SIGNAL_SLOTS_RETIRING,
+	SIGNAL_SLOTS_BAD_SPECULATION,
+	SIGNAL_SLOTS_FRONTEND,
+	SIGNAL_SLOTS_BACKEND,
 	SIGNAL_TSC_CYCLES,
 	SIGNAL_CRYSTAL_CYCLES,
 	SIGNAL_LLC_REFERENCES,
@@ -145,6 +155,7 @@ struct pmu_counter {
 	bool pmi;
 	bool edge, invert;
 	unsigned cmask;
+	bool equal;     /* cmask is compared with "equal", not "at least" */
 	bool condition; /* whether the condition held at the last instruction: the edge detector's memory */
 	/* For tests; from power-on. */
 	uint64_t overflows, pmis;
@@ -284,7 +295,7 @@ static inline uint64_t pmu_counter_mask(const struct pmu_model *model)
 }
 
 /* pmu_events.c */
-enum pmu_signal pmu_event_signal(const struct pmu_model *model, unsigned event, unsigned umask);
+enum pmu_signal pmu_event_signal(const struct pmu_model_caps *caps, uint64_t evtsel);
 enum pmu_signal pmu_fixed_signal(unsigned fixed);
 /* What every instruction adds to a signal; 0 for those an instruction may or may not cause. */
 unsigned pmu_signal_rate(enum pmu_signal signal);

@@ -43,8 +43,8 @@ static bool has_any_thread(const struct pmu_model *model)
 
 /*
  * "Architectural Performance Monitoring Version 1": bits of fields the processor lacks are reserved. Above bit 31 that
- * is all but Adaptive_Record here: no TSX, no event logging, no UMASK2 or EQ. Bit 19, once pin control, is kept and
- * does nothing.
+ * is all but Adaptive_Record and, in version 6, EQ and UMASK2: no TSX, no event logging. Bit 19, once pin control, is
+ * kept and does nothing.
  */
 static uint64_t evtsel_writable(const struct pmu_model *model)
 {
@@ -54,6 +54,10 @@ static uint64_t evtsel_writable(const struct pmu_model *model)
 		bits &= ~EVTSEL_ANY;
 	if (pmu_has(model, PERF_CAP_PEBS_BASELINE))
 		bits |= EVTSEL_ADAPTIVE;
+	if (model->caps.eq)
+		bits |= EVTSEL_EQ;
+	if (model->caps.umask2)
+		bits |= EVTSEL_UMASK2;
 	return bits;
 }
 
@@ -142,12 +146,17 @@ static bool read_a_pmc(struct pmu_model *model, unsigned n, uint64_t *value)
 	return pmu_has(model, PERF_CAP_FW_WRITE) && read_pmc(model, n, value);
 }
 
-static bool write_a_pmc(struct pmu_model *model, unsigned n, uint64_t value)
+static bool write_full(struct pmu_model *model, unsigned n, uint64_t value)
 {
-	if (!pmu_has(model, PERF_CAP_FW_WRITE) || n >= model->caps.nr_gp || value & ~pmu_counter_mask(model))
+	if (n >= model->caps.nr_gp || value & ~pmu_counter_mask(model))
 		return false;
 	write_counter(model, n, value);
 	return true;
+}
+
+static bool write_a_pmc(struct pmu_model *model, unsigned n, uint64_t value)
+{
+	return pmu_has(model, PERF_CAP_FW_WRITE) && write_full(model, n, value);
 }
 
 static bool read_fixed(struct pmu_model *model, unsigned m, uint64_t *value)
@@ -180,13 +189,48 @@ static bool write_config(struct pmu_model *model, uint64_t *reg, uint64_t value,
 
 static bool read_evtsel(struct pmu_model *model, unsigned n, uint64_t *value)
 {
+	if (n >= model->caps.nr_gp)
+		return false;
 	*value = model->evtsel[n];
-	return n < model->caps.nr_gp;
+	return true;
 }
 
 static bool write_evtsel(struct pmu_model *model, unsigned n, uint64_t value)
 {
 	return n < model->caps.nr_gp && write_config(model, &model->evtsel[n], value, evtsel_writable(model));
+}
+
+/*
+ * "Architectural Performance Monitoring Version 6": four addresses a counter, the counter itself at the first, with
+ * full-width writes, and a selector at the second. The other two are of automatic reload, which is not there. What is
+ * not there faults, on older processors everything.
+ */
+#define BLOCK_FIXED (MSR_IA32_PMC_FX0_CTR - MSR_IA32_PMC_GP0_CTR)
+
+static bool read_block(struct pmu_model *model, unsigned n, uint64_t *value)
+{
+	if (model->caps.version < 6)
+		return false;
+	if (n >= BLOCK_FIXED)
+		return n % 4 == 0 && read_fixed(model, (n - BLOCK_FIXED) / 4, value);
+	switch (n % 4) {
+	case 0: return read_pmc(model, n / 4, value);
+	case 1: return read_evtsel(model, n / 4, value);
+	}
+	return false;
+}
+
+static bool write_block(struct pmu_model *model, unsigned n, uint64_t value)
+{
+	if (model->caps.version < 6)
+		return false;
+	if (n >= BLOCK_FIXED)
+		return n % 4 == 0 && write_fixed(model, (n - BLOCK_FIXED) / 4, value);
+	switch (n % 4) {
+	case 0: return write_full(model, n / 4, value);
+	case 1: return write_evtsel(model, n / 4, value);
+	}
+	return false;
 }
 
 static bool read_fixed_ctr_ctrl(struct pmu_model *model, unsigned n, uint64_t *value)
@@ -324,8 +368,8 @@ static uint64_t *storage(struct pmu_model *model, uint32_t msr)
 }
 
 static const struct pmu_register_kind counting_registers[] = {
-	{ MSR_IA32_PMC0, PMU_MODEL_MAX_GP, read_pmc, write_pmc },
-	{ MSR_IA32_PERFEVTSEL0, PMU_MODEL_MAX_GP, read_evtsel, write_evtsel },
+	{ MSR_IA32_PMC0, NR_OLD_GP, read_pmc, write_pmc },
+	{ MSR_IA32_PERFEVTSEL0, NR_OLD_GP, read_evtsel, write_evtsel },
 	{ MSR_IA32_MISC_ENABLE, 1, read_misc_enable, write_misc_enable },
 	{ MSR_IA32_DEBUGCTL, 1, read_debugctl, write_debugctl },
 	{ MSR_IA32_FIXED_CTR0, PMU_MODEL_MAX_FIXED, read_fixed, write_fixed },
@@ -337,7 +381,8 @@ static const struct pmu_register_kind counting_registers[] = {
 	{ MSR_IA32_PERF_GLOBAL_STATUS_RESET, 1, read_zero, write_status_reset },
 	{ MSR_IA32_PERF_GLOBAL_STATUS_SET, 1, read_zero, write_status_set },
 	{ MSR_IA32_PERF_GLOBAL_INUSE, 1, read_inuse, write_faults },
-	{ MSR_IA32_A_PMC0, PMU_MODEL_MAX_GP, read_a_pmc, write_a_pmc },
+	{ MSR_IA32_A_PMC0, NR_OLD_GP, read_a_pmc, write_a_pmc },
+	{ MSR_IA32_PMC_GP0_CTR, NR_PMC_BLOCK, read_block, write_block },
 	{ 0 },
 };
 

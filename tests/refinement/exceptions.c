@@ -17,9 +17,9 @@ bool exception_stale_status(const struct processor *bare, const struct step *ste
 	if (step->kind != STEP_WRMSR)
 		return false;
 	pmu_model_rdmsr(bare->model, MSR_IA32_PERF_GLOBAL_STATUS, &status);
-	if (step->index - MSR_IA32_PERFEVTSEL0 < PMU_MODEL_MAX_GP && step->value & PERFEVTSEL_INT)
+	if (step->index - MSR_IA32_PERFEVTSEL0 < PROCESSOR_GP && step->value & PERFEVTSEL_INT)
 		enabled = BIT(step->index - MSR_IA32_PERFEVTSEL0);
-	for (unsigned m = 0; step->index == MSR_IA32_FIXED_CTR_CTRL && m < PMU_MODEL_MAX_FIXED; m++)
+	for (unsigned m = 0; step->index == MSR_IA32_FIXED_CTR_CTRL && m < PROCESSOR_FIXED; m++)
 		enabled |= step->value & FIXED_CTR_PMI << 4 * m ? BIT(32 + m) : 0;
 	return status & enabled;
 }

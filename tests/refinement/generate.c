@@ -71,13 +71,12 @@ static void add(struct generator *g, enum step_kind kind, uint32_t index, uint64
 /* One that may not exist, now and then: the guest finds out how many it has. */
 static unsigned any_gp(struct generator *g)
 {
-	return below(g,
-		     percent(g, 5) ? PMU_MODEL_MAX_GP + 2 : (unsigned)__builtin_popcountll(g->counters & BITS(31, 0)));
+	return below(g, percent(g, 5) ? PROCESSOR_GP + 2 : (unsigned)__builtin_popcountll(g->counters & BITS(31, 0)));
 }
 
 static unsigned any_fixed(struct generator *g)
 {
-	return below(g, percent(g, 10) ? PMU_MODEL_MAX_FIXED + 1 : PMU_MODEL_MAX_FIXED);
+	return below(g, percent(g, 10) ? PROCESSOR_FIXED + 1 : PROCESSOR_FIXED);
 }
 
 static uint64_t near_overflow(struct generator *g)
@@ -344,9 +343,9 @@ static void configure(struct generator *g)
 
 uint64_t plan_guest_counters(const struct plan *plan)
 {
-	uint64_t fixed = BITS(PMU_MODEL_MAX_FIXED - 1, 0) & ~(uint64_t)plan->config.host_fixed;
+	uint64_t fixed = BITS(PROCESSOR_FIXED - 1, 0) & ~(uint64_t)plan->config.host_fixed;
 
-	return (BIT(PMU_MODEL_MAX_GP - plan->config.host_counters) - 1) | fixed << 32;
+	return (BIT(PROCESSOR_GP - plan->config.host_counters) - 1) | fixed << 32;
 }
 
 void plan_generate(struct plan *plan, uint64_t seed)

@@ -15,7 +15,7 @@ void hardware_start(const struct plan *plan)
 	static const struct step first = { .kind = STEP_POLL };
 
 	hw = (struct hardware){ .step = &first };
-	processor_start(&hw.guest, PMU_MODEL_MAX_GP, PMU_MODEL_MAX_FIXED, plan->x2apic);
+	processor_start(&hw.guest, PROCESSOR_GP, PROCESSOR_FIXED, plan->x2apic);
 	resident_start(plan);
 	vmx_start(plan);
 }

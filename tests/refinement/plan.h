@@ -9,6 +9,10 @@
 
 #include "hv/config.h"
 
+/* The counters of every plan's processor: an Ice Lake's. */
+#define PROCESSOR_GP    8
+#define PROCESSOR_FIXED 4
+
 #define PLAN_MAX_STEPS 400
 
 enum step_kind {

@@ -163,7 +163,14 @@ static inline uint64_t pmc(struct machine *machine, unsigned n)
 }
 
 /* A version 4 PMU, with fewer of everything. */
-static const struct pmu_model_caps skylake = { .version = 4, .nr_gp = 4, .nr_fixed = 3, .width = 48 };
+static const struct pmu_model_caps skylake = {
+	.version = 4,
+	.nr_gp = 4,
+	.nr_fixed = 3,
+	.common_fixed = 3,
+	.width = 48,
+	.common_events = BITS(7, 0),
+};
 
 #define MODEL_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
