@@ -7,7 +7,7 @@
 #include "arch/x86/requirements.h"
 
 #define NR_CPUS         1
-#define NR_RANGES       4 /* mapped apart from each other: region, APIC, trampoline, handoff */
+#define NR_RANGES       5 /* mapped apart from each other: region, APIC, aperture, trampoline, handoff */
 #define GUARD_PAGES_MAX 64
 #define TSC_MEASURE_US  20000
 
@@ -103,6 +103,7 @@ static bool build_page_tables(struct loader *loader)
 	       map_part(loader, region->ept_pool, region->size, PAGING_WRITABLE) &&
 	       paging_map(&loader->paging, HV_APIC_VA, reg_rdmsr(MSR_IA32_APIC_BASE) & APIC_BASE_ADDRESS, PAGE_SIZE,
 			  PAGING_WRITABLE | PAGING_UNCACHED) &&
+	       paging_map(&loader->paging, HV_APERTURE_VA, region->pa, PAGE_SIZE, PAGING_READ_ONLY) &&
 	       map_trampoline(loader);
 }
 
@@ -136,6 +137,7 @@ static void fill_boot_info(const struct loader *loader)
 		.ept_pages = region->ept_pages,
 		.nr_cpus = NR_CPUS,
 		.apic_pte = entry_in_region(loader, HV_APIC_VA, 1),
+		.aperture_pte = entry_in_region(loader, HV_APERTURE_VA, 1),
 		.trampoline_pml4e = entry_in_region(loader, (uint64_t)boot_enter_page, PAGING_LEVELS),
 		.tsc_hz = measure_tsc(),
 		.config = loader->config,

@@ -17,8 +17,9 @@
 
 #include "config.h"
 
-#define HV_BASE    UINT64_C(0xffffffff80000000) /* in the top 2 GiB: the kernel code model reaches it */
-#define HV_APIC_VA UINT64_C(0xffffffffc0000000) /* one page, strong UC (PCD|PWT): the local APIC */
+#define HV_BASE        UINT64_C(0xffffffff80000000) /* in the top 2 GiB: the kernel code model reaches it */
+#define HV_APIC_VA     UINT64_C(0xffffffffc0000000) /* one page, strong UC (PCD|PWT): the local APIC */
+#define HV_APERTURE_VA UINT64_C(0xffffffffc0001000) /* one page, read-only: where the guest's memory is looked at */
 
 #define HV_IMAGE_MAGIC UINT64_C(0x524f534956554d50) /* "PMUVISOR" */
 
@@ -41,6 +42,7 @@ struct boot_info {
 	uint32_t ept_pages;
 	uint32_t nr_cpus;
 	uint64_t apic_pte;         /* virtual address of the page-table entry behind HV_APIC_VA */
+	uint64_t aperture_pte;     /* the same behind HV_APERTURE_VA; at first it shows the region's first page */
 	uint64_t trampoline_pml4e; /* virtual address of the PML4 entry that maps the loader's trampoline */
 	uint64_t tsc_hz;           /* measured by the loader */
 	struct hv_config config;

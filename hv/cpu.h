@@ -45,8 +45,11 @@ struct vendor_cpu;
 struct text;
 
 enum guest_register {
-	GUEST_CPL,      /* current privilege level, 0 to 3; read-only */
-	GUEST_CR4,      /* as the guest sees it; read-only */
+	GUEST_CPL, /* current privilege level, 0 to 3; read-only */
+	GUEST_CR0, /* read-only, as are the next three */
+	GUEST_CR3,
+	GUEST_CR4, /* as the guest sees it */
+	GUEST_EFER,
 	GUEST_DEBUGCTL, /* less the freeze bits, which are in struct pmu */
 };
 

@@ -86,6 +86,22 @@ static void line_pmi(struct cpu *cpu, struct text *text)
 	text_string(text, "\n");
 }
 
+static void line_pebs(struct cpu *cpu, struct text *text)
+{
+	const struct pebs_stats *stats = &cpu->pmu.pebs.stats;
+
+	if (!pebs_is_used(&cpu->pmu.pebs))
+		return;
+	text_string(text, "  pebs");
+	text_name(text, "starts", stats->starts);
+	text_name(text, "exits", stats->exits);
+	text_name(text, "ds-areas", stats->ds_areas);
+	text_name(text, "unmapped", stats->ds_unmapped);
+	text_name(text, "hidden", stats->ds_hidden);
+	text_name(text, "hidden-records", stats->hidden_records);
+	text_string(text, "\n");
+}
+
 static void line_nmi(struct cpu *cpu, struct text *text)
 {
 	text_string(text, "  nmi");
@@ -122,7 +138,8 @@ static void line_guest(struct cpu *cpu, struct text *text)
 /* Line `n` of a dump, empty where there is nothing to say. False: that was behind the last. */
 static bool dump_line(struct cpu *cpu, unsigned n, struct text *text)
 {
-	static void (*const last[])(struct cpu *, struct text *) = { line_pmi, line_nmi, line_time, line_guest };
+	static void (*const last[])(struct cpu *, struct text *) = { line_pmi, line_pebs, line_nmi, line_time,
+								     line_guest };
 	unsigned events = cpu->pmu.nr_events;
 
 	if (n == 0)

@@ -66,6 +66,28 @@ static void line_modes(struct cpu *cpu, struct text *text)
 	text_string(text, cpu->x2apic ? " apic x2apic" : " apic xapic");
 }
 
+static const char *metrics_offer(const struct pmu *pmu)
+{
+	if (!pmu->caps.metrics)
+		return "none";
+	return pmu->controls & PMU_METRICS ? "guest" : "host";
+}
+
+static void line_sampling(struct cpu *cpu, struct text *text)
+{
+	static const char *const pebs[] = {
+		[PEBS_ABSENT] = "none",
+		[PEBS_OFFERED] = "guest",
+		[PEBS_OFF] = "off",
+		[PEBS_UNSAFE] = "unsafe",
+	};
+
+	text_string(text, "  pebs ");
+	text_string(text, pebs[cpu->pmu.pebs.offer]);
+	text_string(text, " metrics ");
+	text_string(text, metrics_offer(&cpu->pmu));
+}
+
 static void line_memory(struct cpu *cpu, struct text *text)
 {
 	const struct boot_info *boot = cpu->boot;
@@ -88,7 +110,8 @@ static void line_time(struct cpu *cpu, struct text *text)
 void dump_start(struct cpu *cpu)
 {
 	static void (*const lines[])(struct cpu *, struct text *) = {
-		line_version, line_cpu, line_pmu, line_guest, line_host, line_modes, line_memory, line_time,
+		line_version, line_cpu,      line_pmu,    line_guest, line_host,
+		line_modes,   line_sampling, line_memory, line_time,
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(lines); i++) {

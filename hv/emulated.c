@@ -35,10 +35,7 @@ static void overflowed(struct cpu *cpu, uint64_t counters)
 {
 	struct pmu *pmu = &cpu->pmu;
 
-	if (pmu_is_open(pmu))
-		pmu->ops->set_status(counters);
-	else
-		pmu->guest_status |= counters;
+	pmu_raise_status(pmu, counters);
 	if (pmu->ops->interrupting(counters)) {
 		if (!pmu_is_open(pmu))
 			lvtpc_refresh(cpu); /* the guest may have unmasked it since the last exit */

@@ -126,10 +126,7 @@ static void freeze(struct pmu *pmu)
 {
 	if (!pmu->guest_freeze)
 		return;
-	if (pmu_is_open(pmu))
-		pmu->ops->set_status(pmu->guest_freeze);
-	else
-		pmu->guest_status |= pmu->guest_freeze;
+	pmu_raise_status(pmu, pmu->guest_freeze);
 	pmu_update_gate(pmu);
 }
 
@@ -173,6 +170,12 @@ static void step_end(struct pmu *pmu)
 	host_events_hold(pmu, false);
 }
 
+/* Do these status bits of the guest's ask for a PMI? */
+static bool interrupts(const struct pmu *pmu, uint64_t status)
+{
+	return status & PMU_STATUS_PMI || pmu->ops->interrupting(status & pmu->guest);
+}
+
 static void shared_nmi(struct cpu *cpu)
 {
 	struct pmu *pmu = &cpu->pmu;
@@ -183,13 +186,13 @@ static void shared_nmi(struct cpu *cpu)
 	status = pmu->ops->status();
 	host = status & pmu->host;
 	guest = pmu_take_status(pmu, status);
-	pmi = sync(pmu, host & pmu->host_sampling || guest & pmu->guest);
+	pmi = sync(pmu, host & pmu->host_sampling || guest & (pmu->guest | PMU_STATUS_PMI));
 	step_end(pmu);
 	pmu->guest_status |= guest;
 	if (host)
 		host_events_overflowed(pmu, host);
 	pmu->stats.host_pmis += (uint64_t)__builtin_popcountll(host);
-	if (pmi && (!host || pmu->ops->interrupting(guest & pmu->guest))) {
+	if (pmi && (!host || interrupts(pmu, guest))) {
 		pmu->stats.guest_pmis++;
 		guest_pmi(cpu);
 		lvtpc_settle(cpu);
@@ -327,7 +330,7 @@ void pmu_apic_accessed(struct cpu *cpu)
 	pmu->guest_lvtpc = lvtpc_read();
 	guest = pmu_take_status(pmu, pmu->ops->status());
 	pmu->guest_status |= guest;
-	if (pmu->ops->interrupting(guest & pmu->guest))
+	if (interrupts(pmu, guest))
 		freeze(pmu);
 	settle(pmu);
 }

@@ -31,14 +31,32 @@ void pmu_update_gate(struct pmu *pmu)
 	gate->dirty = true;
 }
 
-/* Removes the guest's bits of `status` from the hardware, so that the next overflow is seen as new. Returns them. */
+/* The guest's status bits. */
+static uint64_t statuses(const struct pmu *pmu)
+{
+	return pmu->guest | pmu->caps.clear_flags;
+}
+
+/*
+ * Removes the guest's bits of `status` from the hardware, so that the next overflow is seen as new. Returns them. The
+ * bits of counters with PEBS enabled stay: without them no record would come.
+ */
 uint64_t pmu_take_status(struct pmu *pmu, uint64_t status)
 {
-	uint64_t mine = status & (pmu->guest | pmu->caps.clear_flags);
+	uint64_t mine = status & statuses(pmu) & ~pmu->gate.pebs_enable;
 
 	if (mine)
 		pmu->ops->clear_status(mine);
 	return mine;
+}
+
+void pmu_raise_status(struct pmu *pmu, uint64_t bits)
+{
+	uint64_t hardware = pmu_is_open(pmu) ? bits : bits & pmu->gate.pebs_enable;
+
+	if (hardware)
+		pmu->ops->set_status(hardware);
+	pmu->guest_status |= bits & ~hardware;
 }
 
 /*
@@ -62,7 +80,7 @@ static void pmu_close(struct pmu *pmu)
 {
 	uint64_t status = pmu->ops->status();
 
-	pmu->guest_ctrl = pmu->gate.guest_ctrl & pmu->guest;
+	pmu->guest_ctrl = pmu->gate.guest_ctrl & pmu->controls;
 	pmu->guest_status = pmu_take_status(pmu, status);
 	if (status & pmu->host) /* only the guest can have set these, while it could */
 		pmu->ops->clear_status(status & pmu->host);
@@ -76,8 +94,8 @@ bool pmu_read_global(struct cpu *cpu, enum pmu_global reg, uint64_t *value)
 	*value = 0;
 	switch (reg) {
 	case PMU_CTRL: *value = pmu->guest_ctrl; return true;
-	case PMU_STATUS: *value = pmu->guest_status | (pmu->ops->status() & pmu->guest); return true;
-	case PMU_INUSE: *value = pmu->ops->inuse(pmu->guest); return true;
+	case PMU_STATUS: *value = pmu->guest_status | (pmu->ops->status() & statuses(pmu)); return true;
+	case PMU_INUSE: *value = pmu->ops->inuse(pmu->guest, pmu->gate.pebs_enable); return true;
 	case PMU_STATUS_CLEAR:
 	case PMU_STATUS_SET: return true;
 	}
@@ -86,7 +104,7 @@ bool pmu_read_global(struct cpu *cpu, enum pmu_global reg, uint64_t *value)
 
 static bool write_ctrl(struct pmu *pmu, uint64_t value)
 {
-	if (value & ~pmu->guest)
+	if (value & ~pmu->controls)
 		return false;
 	pmu->guest_ctrl = value;
 	pmu_update_gate(pmu);
@@ -95,11 +113,11 @@ static bool write_ctrl(struct pmu *pmu, uint64_t value)
 
 static bool clear_status(struct pmu *pmu, uint64_t value)
 {
-	if (value & ~(pmu->guest | pmu->caps.clear_flags))
+	if (value & ~statuses(pmu))
 		return false;
 	pmu->guest_status &= ~value;
-	if (value & pmu->guest)
-		pmu->ops->clear_status(value & pmu->guest);
+	if (value)
+		pmu->ops->clear_status(value);
 	pmu_update_gate(pmu);
 	return true;
 }
@@ -108,7 +126,7 @@ static bool set_status(struct pmu *pmu, uint64_t value)
 {
 	if (value & ~(pmu->guest | pmu->caps.set_flags))
 		return false;
-	pmu->guest_status |= value;
+	pmu_raise_status(pmu, value);
 	pmu_update_gate(pmu);
 	return true;
 }
@@ -195,6 +213,18 @@ void pmu_host_enable(struct cpu *cpu, bool enable)
 	pmu_update_gate(pmu);
 }
 
+/* SDM Vol. 3B, "Performance Metrics": a share of fixed counter 3's slots, so they go together. */
+static void init_metrics(struct pmu *pmu)
+{
+	pmu->controls = pmu->guest;
+	if (pmu->caps.metrics && pmu->guest & PMU_METRICS_COUNTER) {
+		pmu->controls |= PMU_METRICS;
+	} else {
+		pmu->caps.clear_flags &= ~PMU_METRICS;
+		pmu->caps.set_flags &= ~PMU_METRICS;
+	}
+}
+
 bool pmu_init(struct cpu *cpu, const struct pmu_ops *ops, const struct hv_config *config)
 {
 	struct pmu *pmu = &cpu->pmu;
@@ -207,8 +237,10 @@ bool pmu_init(struct cpu *cpu, const struct pmu_ops *ops, const struct hv_config
 	pmu->host = (BIT(nr_gp) - BIT(nr_gp - config->host_counters)) | (uint64_t)config->host_fixed << 32;
 	pmu->guest = pmu->caps.counters & ~pmu->host;
 	pmu->rdpmc_direct = config->rdpmc == CONFIG_RDPMC_DIRECT;
-	pmu->gate.guest_ctrl = ops->enabled() & pmu->guest;
+	init_metrics(pmu);
+	pmu->gate.guest_ctrl = ops->enabled() & pmu->controls;
 	ops->enable(0);
+	pebs_init(pmu, config->pebs);
 	host_events_init(pmu, config);
 	pmu_host_enable(cpu, true);
 	return true;
@@ -216,6 +248,10 @@ bool pmu_init(struct cpu *cpu, const struct pmu_ops *ops, const struct hv_config
 
 void pmu_release(struct cpu *cpu)
 {
+	struct pmu *pmu = &cpu->pmu;
+
 	pmu_host_enable(cpu, false);
-	cpu->pmu.ops->enable(cpu->pmu.gate.guest_ctrl);
+	if (pmu->gate.pebs_active)
+		pmu->ops->pebs_enable(pmu->gate.pebs_enable);
+	pmu->ops->enable(pmu->gate.guest_ctrl);
 }

@@ -17,10 +17,15 @@
 
 #include "bits.h"
 #include "config.h"
+#include "pebs.h"
 
 /* Bits of the global status register beside the counters'; the same for both vendors. */
+#define PMU_METRICS           BIT(48) /* also of the control register: PERF_METRICS, which goes with fixed counter 3 */
 #define PMU_STATUS_LBR_FROZEN BIT(58)
 #define PMU_STATUS_CTR_FROZEN BIT(59)
+#define PMU_STATUS_PEBS       BIT(62)                         /* a PEBS buffer has reached its threshold */
+#define PMU_STATUS_PMI        (PMU_METRICS | PMU_STATUS_PEBS) /* interrupt of themselves, with no selector to ask */
+#define PMU_METRICS_COUNTER   BIT(35)
 
 /* What this CPU's PMU has. Filled once by the vendor's ident(); after that nobody asks "Intel?". */
 struct pmu_caps {
@@ -31,6 +36,11 @@ struct pmu_caps {
 	uint64_t clear_flags;  /* status bits beside the counters' that a guest may clear, */
 	uint64_t set_flags;    /* and set */
 	uint64_t capabilities; /* IA32_PERF_CAPABILITIES, 0 where there is none */
+	bool metrics;
+	bool pebs;              /* with records that the guest can shape and on every counter: Ice Lake and later */
+	bool pebs_ept_friendly; /* a record that exits or faults is kept, and written after the next entry */
+	unsigned pebs_format;   /* of its records */
+	unsigned ds_size;       /* of its management area, in bytes */
 };
 
 enum pmu_global { PMU_CTRL, PMU_STATUS, PMU_STATUS_CLEAR, PMU_STATUS_SET, PMU_INUSE };
@@ -53,8 +63,11 @@ struct pmu_ops {
 	uint64_t (*counts_instructions)(uint64_t counters, bool user);
 	/* Of `counters`, those whose overflow asks for a PMI (reads one selector each). */
 	uint64_t (*interrupting)(uint64_t counters);
-	/* The in-use register as it would read with these counters alone. */
-	uint64_t (*inuse)(uint64_t counters);
+	/* The in-use register as it would read with these counters alone, and whether PEBS is enabled for one. */
+	uint64_t (*inuse)(uint64_t counters, bool pebs);
+	/* Where caps.pebs says so. Enabling in root mode lets records be written there. */
+	uint64_t (*pebs_enabled)(void);
+	void (*pebs_enable)(uint64_t counters);
 };
 extern const struct pmu_ops pmu_intel;
 
@@ -63,13 +76,15 @@ struct pmu_gate {
 	bool dirty;
 	bool open; /* global registers untrapped; the vendor keeps guest_ctrl up to date at each exit */
 	bool rdpmc_open;
-	bool nmi_exits;      /* NMIs exit, and the guest has virtual NMI blocking */
-	bool nmi_window;     /* exit as soon as an NMI could be injected */
-	bool apic_trapped;   /* xAPIC mode: accesses to the APIC's page exit */
-	bool step;           /* exit after the next instruction */
-	uint64_t guest_ctrl; /* global control while the guest runs, */
-	uint64_t host_ctrl;  /* and from the exit on */
-	uint64_t freeze;     /* PMU_STATUS_*_FROZEN: which freezes on PMI the hardware does for the guest */
+	bool nmi_exits;       /* NMIs exit, and the guest has virtual NMI blocking */
+	bool nmi_window;      /* exit as soon as an NMI could be injected */
+	bool apic_trapped;    /* xAPIC mode: accesses to the APIC's page exit */
+	bool step;            /* exit after the next instruction */
+	uint64_t guest_ctrl;  /* global control while the guest runs, */
+	uint64_t host_ctrl;   /* and from the exit on */
+	bool pebs_active;     /* exits store and clear PEBS_ENABLE, entries load it; while open it doesn't trap */
+	uint64_t pebs_enable; /* what they load: the guest's; 0 while not active */
+	uint64_t freeze;      /* PMU_STATUS_*_FROZEN: which freezes on PMI the hardware does for the guest */
 };
 
 struct pmu_host_event {
@@ -100,6 +115,7 @@ struct pmu {
 	const struct pmu_ops *ops;
 	struct pmu_caps caps;
 	uint64_t guest, host; /* the partition, in the global layout */
+	uint64_t controls; /* bits of the global control register that are the guest's: its counters, perhaps metrics */
 	bool shared, window;
 	bool rdpmc_direct;
 	/* The guest's own registers, where the hardware can't hold them because the host's share it: */
@@ -115,6 +131,7 @@ struct pmu {
 	uint64_t window_since;                /* TSC */
 	unsigned nr_events;
 	struct pmu_host_event events[CONFIG_MAX_EVENTS];
+	struct pebs pebs;
 	struct pmu_gate gate;
 	struct pmu_stats stats;
 };

@@ -20,6 +20,8 @@ static inline uint64_t pmu_guest_ctrl(const struct pmu *pmu)
 /* pmu.c */
 void pmu_update_gate(struct pmu *pmu);
 uint64_t pmu_take_status(struct pmu *pmu, uint64_t status);
+/* Sets the guest's status bits as an overflow would; raises no PMI. */
+void pmu_raise_status(struct pmu *pmu, uint64_t bits);
 
 /* pmi.c: the guest's local vector table entry, and the hardware's, which the host needs too. */
 void lvtpc_open(struct pmu *pmu);

@@ -44,6 +44,7 @@ START_LINES = [
     ("host", line(f"  host counters <counters:{BITS}> fixed <fixed:{BITS}>")),
     ("", line("  mode <mode:direct|shared> rdpmc <rdpmc:direct|trap> hypervisor-bit <hypervisor-bit:on|off> "
               "apic <apic:xapic|x2apic>")),
+    ("", line("  pebs <pebs:guest|none|off|unsafe> metrics <metrics:guest|none|host>")),
     ("memory", line(f"  memory at <at:{HEX}> bytes <bytes:{NUMBER}> per-cpu <per-cpu:{NUMBER}> ept <ept:{NUMBER}>")),
     ("", line(f"  tsc hz <tsc-hz:{NUMBER}> dump-ms <dump-ms:{NUMBER}>")),
 ]
@@ -55,6 +56,9 @@ EXIT = line(f"  exits <reason:{'|'.join(EXITS)}> count <count:{NUMBER}>")
 DUMP_LINES = [
     ("pmi", line(f"  pmi host <host:{NUMBER}> host-late <host-late:{NUMBER}> guest <guest:{NUMBER}> "
                  f"guest-emulated <guest-emulated:{NUMBER}> guest-masked <guest-masked:{NUMBER}>")),
+    ("pebs?", line(f"  pebs starts <starts:{NUMBER}> exits <exits:{NUMBER}> ds-areas <ds-areas:{NUMBER}> "
+                   f"unmapped <unmapped:{NUMBER}> hidden <hidden:{NUMBER}> "
+                   f"hidden-records <hidden-records:{NUMBER}>")),
     ("nmi", line(f"  nmi guest <guest:{NUMBER}> in-root <in-root:{NUMBER}>")),
     ("time", line(f"  time root-ticks <root-ticks:{NUMBER}> root-share <root-share:{PERCENT}> "
                   f"paused-ticks <paused-ticks:{NUMBER}> windows <windows:{NUMBER}>")),
@@ -111,8 +115,12 @@ class Log:
 
 
 def parse_lines(log, block, lines):
+    """A name that ends in a question mark is of a line that may be absent."""
     for name, pattern in lines:
-        found = fields(log.expect(pattern))
+        match = log.take(pattern) if name.endswith("?") else log.expect(pattern)
+        if not match:
+            continue
+        name, found = name.rstrip("?"), fields(match)
         if name:
             block[name] = found
         else:

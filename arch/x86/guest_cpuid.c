@@ -12,9 +12,11 @@ enum { EAX, EBX, ECX, EDX };
 
 static void features(struct cpu *cpu, uint32_t regs[4])
 {
-	regs[ECX] &= ~(uint32_t)(CPUID_1_ECX_DTES64 | CPUID_1_ECX_DS_CPL | CPUID_1_ECX_VMX | CPUID_1_ECX_SMX |
-				 CPUID_1_ECX_OSXSAVE);
-	regs[EDX] &= (uint32_t)~CPUID_1_EDX_DS;
+	regs[ECX] &= ~(uint32_t)(CPUID_1_ECX_VMX | CPUID_1_ECX_SMX | CPUID_1_ECX_OSXSAVE);
+	if (cpu->pmu.pebs.offer != PEBS_OFFERED) {
+		regs[ECX] &= ~(uint32_t)(CPUID_1_ECX_DTES64 | CPUID_1_ECX_DS_CPL);
+		regs[EDX] &= (uint32_t)~CPUID_1_EDX_DS;
+	}
 	if (cpu->ops->read(cpu, GUEST_CR4) & CR4_OSXSAVE)
 		regs[ECX] |= (uint32_t)CPUID_1_ECX_OSXSAVE;
 	if (cpu->boot->config.hypervisor_bit)

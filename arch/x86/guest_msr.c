@@ -6,11 +6,11 @@
 #include "apic.h"
 #include "cpuid.h"
 #include "guest.h"
+#include "guest_walk.h"
 #include "msr.h"
 #include "mtrr.h"
 #include "arch/x86/reg.h"
 
-#define MISC_ENABLE_HIDDEN     (MISC_ENABLE_BTS_UNAVAILABLE | MISC_ENABLE_PEBS_UNAVAILABLE)
 #define MISC_ENABLE_XD_DISABLE BIT(34)
 #define DEBUGCTL_FREEZE        (DEBUGCTL_FREEZE_LBRS_ON_PMI | DEBUGCTL_FREEZE_PERFMON_ON_PMI)
 #define DEBUGCTL_LBR           BIT(0)
@@ -48,22 +48,36 @@ static bool write_apic_base(struct cpu *cpu, uint32_t msr, uint64_t value)
 	return true;
 }
 
+static bool has_pebs(const struct pmu *pmu)
+{
+	return pmu->pebs.offer == PEBS_OFFERED;
+}
+
+static bool has_metrics(const struct pmu *pmu)
+{
+	return pmu->controls & PMU_METRICS;
+}
+
+/* What the guest is told to be unavailable, whatever the hardware says. */
+static uint64_t unavailable(const struct pmu *pmu)
+{
+	return MISC_ENABLE_BTS_UNAVAILABLE | (has_pebs(pmu) ? 0 : MISC_ENABLE_PEBS_UNAVAILABLE);
+}
+
 static bool read_misc_enable(struct cpu *cpu, uint32_t msr, uint64_t *value)
 {
-	(void)cpu;
-	*value = reg_rdmsr(msr) | MISC_ENABLE_HIDDEN;
+	*value = reg_rdmsr(msr) | unavailable(&cpu->pmu);
 	return true;
 }
 
 /* Disabling XD would take no-execute from pmuvisor's own page tables too. */
 static bool write_misc_enable(struct cpu *cpu, uint32_t msr, uint64_t value)
 {
-	uint64_t hardware = reg_rdmsr(msr);
+	uint64_t hidden = unavailable(&cpu->pmu), hardware = reg_rdmsr(msr);
 
-	(void)cpu;
-	if ((value & MISC_ENABLE_HIDDEN) != MISC_ENABLE_HIDDEN || value & MISC_ENABLE_XD_DISABLE)
+	if ((value & hidden) != hidden || value & MISC_ENABLE_XD_DISABLE)
 		return false;
-	return reg_wrmsr_safe(msr, (value & ~MISC_ENABLE_HIDDEN) | (hardware & MISC_ENABLE_HIDDEN));
+	return reg_wrmsr_safe(msr, (value & ~hidden) | (hardware & hidden));
 }
 
 /*
@@ -108,7 +122,9 @@ static bool write_debugctl(struct cpu *cpu, uint32_t msr, uint64_t value)
 static bool read_perf_capabilities(struct cpu *cpu, uint32_t msr, uint64_t *value)
 {
 	(void)msr;
-	*value = cpu->pmu.caps.capabilities & (PERF_CAP_SMM_FREEZE | PERF_CAP_FW_WRITE);
+	*value = cpu->pmu.caps.capabilities &
+		 (PERF_CAP_SMM_FREEZE | PERF_CAP_FW_WRITE | (has_pebs(&cpu->pmu) ? PERF_CAP_PEBS : 0) |
+		  (has_metrics(&cpu->pmu) ? PERF_CAP_METRICS | PERF_CAP_METRICS_CLEAR : 0));
 	return true;
 }
 
@@ -121,9 +137,14 @@ static uint64_t fixed_fields(uint64_t counters, uint64_t bits)
 	return fields;
 }
 
+static uint64_t guest_fixed_fields(const struct pmu *pmu)
+{
+	return fixed_fields(pmu->guest, FIXED_CTR_FIELD | (has_pebs(pmu) ? FIXED_CTR_ADAPTIVE : 0));
+}
+
 static bool read_fixed_ctrl(struct cpu *cpu, uint32_t msr, uint64_t *value)
 {
-	*value = reg_rdmsr(msr) & fixed_fields(cpu->pmu.guest, FIXED_CTR_FIELD);
+	*value = reg_rdmsr(msr) & guest_fixed_fields(&cpu->pmu);
 	return true;
 }
 
@@ -131,9 +152,47 @@ static bool write_fixed_ctrl(struct cpu *cpu, uint32_t msr, uint64_t value)
 {
 	uint64_t host = reg_rdmsr(msr) & fixed_fields(cpu->pmu.host, FIXED_CTR_FIELD);
 
-	if (value & ~fixed_fields(cpu->pmu.guest, FIXED_CTR_FIELD))
+	if (value & ~guest_fixed_fields(&cpu->pmu))
 		return false;
 	return reg_wrmsr_safe(msr, value | host);
+}
+
+static bool write_pebs_enable(struct cpu *cpu, uint32_t msr, uint64_t value)
+{
+	(void)msr;
+	return pebs_write_enable(&cpu->pmu, value);
+}
+
+/*
+ * What records would tell of the host: branches, while the LBRs aren't the guest's, and its counters, from format 6 on.
+ * Metrics are cleared with fixed counter 3 when they are recorded. SDM Vol. 3B, "Adaptive PEBS Record Format".
+ */
+static uint64_t untold(const struct pmu *pmu)
+{
+	uint64_t hidden = PEBS_DATA_CFG_LBR;
+
+	if (pmu->caps.pebs_format < 6)
+		return hidden;
+	return hidden | FIELD_PUT(PEBS_DATA_CFG_GP, pmu->host) | FIELD_PUT(PEBS_DATA_CFG_FIXED, pmu->host >> 32) |
+	       (has_metrics(pmu) ? 0 : PEBS_DATA_CFG_METRICS);
+}
+
+static bool write_data_cfg(struct cpu *cpu, uint32_t msr, uint64_t value)
+{
+	return !(value & untold(&cpu->pmu)) && reg_wrmsr_safe(msr, value);
+}
+
+/* The guest may change its page tables later; until then this is where its records go. */
+static bool write_ds_area(struct cpu *cpu, uint32_t msr, uint64_t value)
+{
+	uint64_t before = reg_rdmsr(msr);
+
+	if (!reg_wrmsr_safe(msr, value)) /* it isn't canonical */
+		return false;
+	if (pebs_accept_ds_area(&cpu->pmu, guest_memory_at(cpu, value, cpu->pmu.caps.ds_size)))
+		return true;
+	reg_wrmsr(msr, before);
+	return false;
 }
 
 static enum pmu_global global_of(uint32_t msr)
@@ -201,12 +260,19 @@ static bool write_mtrr(struct cpu *cpu, uint32_t msr, uint64_t value)
 	return true;
 }
 
-enum while_open { ALWAYS, CLOSED }; /* traps always, or only while the global registers are closed to the guest */
+enum when {
+	ALWAYS,
+	CLOSED, /* only while the global registers are closed to the guest */
+	WITH_PEBS,
+	NARROW_PEBS, /* and there is something that records must not tell */
+	WITHOUT_PEBS,
+	WITHOUT_METRICS,
+};
 
 static const struct guest_msr {
 	uint32_t first, count;
 	enum msr_trap trap;
-	enum while_open when;
+	enum when when;
 	bool (*read)(struct cpu *cpu, uint32_t msr, uint64_t *value); /* NULL: #GP */
 	bool (*write)(struct cpu *cpu, uint32_t msr, uint64_t value);
 } guest_msrs[] = {
@@ -225,15 +291,19 @@ static const struct guest_msr {
 	{ MSR_IA32_MTRR_DEF_TYPE, 1, TRAP_WRITE, ALWAYS, NULL, write_mtrr },
 	{ MSR_IA32_PERF_CAPABILITIES, 1, TRAP_BOTH, ALWAYS, read_perf_capabilities, NULL },
 	{ MSR_X2APIC_LVTPC, 1, TRAP_BOTH, CLOSED, read_lvtpc, write_lvtpc },
+	/* PEBS_ENABLE not while open and in use: the vendor sees to that. */
+	{ MSR_IA32_PEBS_ENABLE, 1, TRAP_WRITE, WITH_PEBS, NULL, write_pebs_enable },
+	{ MSR_PEBS_DATA_CFG, 1, TRAP_WRITE, NARROW_PEBS, NULL, write_data_cfg },
+	{ MSR_IA32_DS_AREA, 1, TRAP_WRITE, WITH_PEBS, NULL, write_ds_area },
 	/* Hidden whole: */
 	{ MSR_LBR_SELECT, 2, TRAP_BOTH, ALWAYS, NULL, NULL }, /* and LASTBRANCH_TOS */
 	{ MSR_IA32_LER_FROM, 2, TRAP_BOTH, ALWAYS, NULL, NULL },
-	{ MSR_PERF_METRICS, 1, TRAP_BOTH, ALWAYS, NULL, NULL },
-	{ MSR_IA32_PEBS_ENABLE, 2, TRAP_BOTH, ALWAYS, NULL, NULL },
-	{ MSR_PEBS_LD_LAT, 2, TRAP_BOTH, ALWAYS, NULL, NULL },
+	{ MSR_PERF_METRICS, 1, TRAP_BOTH, WITHOUT_METRICS, NULL, NULL },
+	{ MSR_IA32_PEBS_ENABLE, 2, TRAP_BOTH, WITHOUT_PEBS, NULL, NULL }, /* and PEBS_DATA_CFG */
+	{ MSR_PEBS_LD_LAT, 2, TRAP_BOTH, WITHOUT_PEBS, NULL, NULL },      /* and PEBS_FRONTEND */
 	{ MSR_IA32_VMX_BASIC, MSR_IA32_VMX_LAST - MSR_IA32_VMX_BASIC + 1, TRAP_BOTH, ALWAYS, NULL, NULL },
 	{ MSR_IA32_RTIT_FIRST, 0x30, TRAP_BOTH, ALWAYS, NULL, NULL },
-	{ MSR_IA32_DS_AREA, 1, TRAP_BOTH, ALWAYS, NULL, NULL },
+	{ MSR_IA32_DS_AREA, 1, TRAP_BOTH, WITHOUT_PEBS, NULL, NULL },
 	{ MSR_LASTBRANCH_0_FROM, 0x80, TRAP_BOTH, ALWAYS, NULL, NULL }, /* and the TO half */
 	{ MSR_LBR_INFO_0, 0x20, TRAP_BOTH, ALWAYS, NULL, NULL },
 	{ MSR_IA32_LBR_0_INFO, 0x20, TRAP_BOTH, ALWAYS, NULL, NULL },
@@ -247,6 +317,19 @@ static const struct guest_msr {
 static const struct guest_msr fixed_ctrl = {
 	MSR_IA32_FIXED_CTR_CTRL, 1, TRAP_BOTH, ALWAYS, read_fixed_ctrl, write_fixed_ctrl,
 };
+
+static bool applies(const struct pmu *pmu, enum when when, bool open)
+{
+	switch (when) {
+	case ALWAYS: return true;
+	case CLOSED: return !open;
+	case WITH_PEBS: return has_pebs(pmu);
+	case NARROW_PEBS: return has_pebs(pmu) && untold(pmu);
+	case WITHOUT_PEBS: return !has_pebs(pmu);
+	case WITHOUT_METRICS: return !has_metrics(pmu);
+	}
+	return false;
+}
 
 static void trap_range(const struct guest_msr *range, void (*set)(void *, uint32_t, enum msr_trap), void *context)
 {
@@ -271,16 +354,16 @@ void guest_msr_traps(const struct pmu *pmu, bool open, void (*set)(void *context
 		     void *context)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(guest_msrs); i++) {
-		if (guest_msrs[i].when == ALWAYS || !open)
+		if (applies(pmu, guest_msrs[i].when, open))
 			trap_range(&guest_msrs[i], set, context);
 	}
 	trap_host_counters(pmu, set, context);
 }
 
-static const struct guest_msr *find(uint32_t msr)
+static const struct guest_msr *find(const struct pmu *pmu, uint32_t msr)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(guest_msrs); i++) {
-		if (msr - guest_msrs[i].first < guest_msrs[i].count)
+		if (msr - guest_msrs[i].first < guest_msrs[i].count && applies(pmu, guest_msrs[i].when, false))
 			return &guest_msrs[i];
 	}
 	return msr == fixed_ctrl.first ? &fixed_ctrl : NULL;
@@ -288,7 +371,7 @@ static const struct guest_msr *find(uint32_t msr)
 
 enum verdict guest_rdmsr(struct cpu *cpu)
 {
-	const struct guest_msr *entry = find((uint32_t)cpu->guest.rcx);
+	const struct guest_msr *entry = find(&cpu->pmu, (uint32_t)cpu->guest.rcx);
 	uint64_t value;
 
 	if (!entry || !entry->read || !entry->read(cpu, (uint32_t)cpu->guest.rcx, &value))
@@ -300,7 +383,7 @@ enum verdict guest_rdmsr(struct cpu *cpu)
 
 enum verdict guest_wrmsr(struct cpu *cpu)
 {
-	const struct guest_msr *entry = find((uint32_t)cpu->guest.rcx);
+	const struct guest_msr *entry = find(&cpu->pmu, (uint32_t)cpu->guest.rcx);
 	uint64_t value = (cpu->guest.rdx & BITS(31, 0)) << 32 | (uint32_t)cpu->guest.rax;
 
 	if (!entry || !entry->write || !entry->write(cpu, (uint32_t)cpu->guest.rcx, value))
@@ -308,17 +391,26 @@ enum verdict guest_wrmsr(struct cpu *cpu)
 	return ADVANCE;
 }
 
-/*
- * SDM Vol. 2B, "RDPMC": ECX[31:16] is the type, 0 general-purpose and 4000H fixed. The privilege check came before the
- * exit.
- */
+/* SDM Vol. 2B, "RDPMC": ECX[31:16] is the type, 0 general-purpose, 4000H fixed, 2000H the metrics. */
+static bool may_rdpmc(const struct pmu *pmu, uint32_t ecx)
+{
+	uint32_t index = ecx & 0xffff;
+
+	switch (ecx >> 16) {
+	case 0: return index < 32 && pmu->guest & BIT(index);
+	case 0x4000: return index < 16 && pmu->guest & BIT(32 + index);
+	case 0x2000: return index == 0 && has_metrics(pmu);
+	}
+	return false;
+}
+
+/* The privilege check came before the exit. */
 enum verdict guest_rdpmc(struct cpu *cpu)
 {
-	uint32_t ecx = (uint32_t)cpu->guest.rcx, index = ecx & 0xffff, type = ecx >> 16;
-	uint64_t counters = type == 0 ? cpu->pmu.guest & BITS(31, 0) : type == 0x4000 ? cpu->pmu.guest >> 32 : 0;
+	uint32_t ecx = (uint32_t)cpu->guest.rcx;
 	uint64_t value;
 
-	if (index >= 32 || !(counters & BIT(index)))
+	if (!may_rdpmc(&cpu->pmu, ecx))
 		return INJECT_GP;
 	value = reg_rdpmc(ecx);
 	cpu->guest.rax = (uint32_t)value;

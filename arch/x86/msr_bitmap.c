@@ -3,6 +3,11 @@
 #define HIGH_FIRST 0xc0000000u
 #define COVERED    0x2000u
 
+static void set_bit(uint8_t *byte, uint8_t bit, bool on)
+{
+	*byte = (uint8_t)(on ? *byte | bit : *byte & ~bit);
+}
+
 bool vmx_msr_bitmap_set(struct vmx_msr_bitmap *bitmap, uint32_t msr, enum msr_trap trap)
 {
 	bool high = msr >= HIGH_FIRST;
@@ -11,9 +16,7 @@ bool vmx_msr_bitmap_set(struct vmx_msr_bitmap *bitmap, uint32_t msr, enum msr_tr
 
 	if (n >= COVERED)
 		return false;
-	if (trap & TRAP_READ)
-		(high ? bitmap->read_high : bitmap->read_low)[n / 8] |= bit;
-	if (trap & TRAP_WRITE)
-		(high ? bitmap->write_high : bitmap->write_low)[n / 8] |= bit;
+	set_bit(&(high ? bitmap->read_high : bitmap->read_low)[n / 8], bit, trap & TRAP_READ);
+	set_bit(&(high ? bitmap->write_high : bitmap->write_low)[n / 8], bit, trap & TRAP_WRITE);
 	return true;
 }

@@ -12,7 +12,7 @@ struct vmx_msr_bitmap {
 };
 _Static_assert(sizeof(struct vmx_msr_bitmap) == 4096, "fills one page");
 
-/* Adds a trap. False for an MSR the bitmap does not cover: those always exit. */
+/* The trap of an MSR, in place of what it was. False for an MSR the bitmap does not cover: those always exit. */
 bool vmx_msr_bitmap_set(struct vmx_msr_bitmap *bitmap, uint32_t msr, enum msr_trap trap);
 
 #endif

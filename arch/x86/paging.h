@@ -14,6 +14,7 @@
 #define PTE_WRITABLE (UINT64_C(1) << 1)
 #define PTE_PWT      (UINT64_C(1) << 3)
 #define PTE_PCD      (UINT64_C(1) << 4)
+#define PTE_LARGE    (UINT64_C(1) << 7) /* a page of 1 GiB or 2 MiB, on levels 3 and 2 */
 #define PTE_NX       (UINT64_C(1) << 63)
 #define PTE_ADDRESS  UINT64_C(0x000ffffffffff000)
 

@@ -10,18 +10,50 @@
 #define FIXED_SHIFT(n) (4 * FIXED(n))
 
 /*
- * Which status bits beside the counters' this CPU knows: a reserved one faults. PERF_METRICS (48) and Intel PT (55) are
- * hidden from the guest and not asked for.
+ * Which status bits beside the counters' this CPU knows: a reserved one faults. Intel PT's (55) is hidden from the
+ * guest and not asked for.
  */
 static uint64_t probe_flags(uint32_t msr)
 {
 	uint64_t flags = 0;
 
-	for (unsigned n = 56; n < 64; n++) {
+	for_each_bit(n, PMU_METRICS | BITS(63, 56)) {
 		if (reg_wrmsr_safe(msr, BIT(n)))
 			flags |= BIT(n);
 	}
 	return flags;
+}
+
+/*
+ * SDM Vol. 3B, "EPT-Friendly PEBS": Ice Lake servers and Alder Lake were the first. Formats from 5 on came later, on
+ * processors that all have it.
+ */
+static bool is_ept_friendly(uint32_t signature, unsigned format)
+{
+	static const uint8_t models[] = {
+		0x6a, 0x6c,       /* Ice Lake servers */
+		0x8f, 0xcf,       /* Sapphire Rapids, Emerald Rapids */
+		0x97, 0x9a, 0xbe, /* Alder Lake, -N */
+		0xb7, 0xba, 0xbf, /* Raptor Lake */
+	};
+	unsigned family = signature >> 8 & 0xf, model = (signature >> 4 & 0xf) | (signature >> 12 & 0xf0);
+
+	for (unsigned i = 0; i < ARRAY_SIZE(models); i++) {
+		if (family == 6 && model == models[i])
+			return true;
+	}
+	return format >= 5;
+}
+
+/* SDM Vol. 3B, "Adaptive PEBS", and the size of the management area: "DS Save Area" under each format. */
+static void ident_pebs(struct pmu_caps *caps, const uint32_t features[4])
+{
+	caps->pebs_format = (unsigned)FIELD_GET(PERF_CAP_PEBS_FORMAT, caps->capabilities);
+	caps->pebs = features[3] & CPUID_1_EDX_DS && features[2] & CPUID_1_ECX_DTES64 &&
+		     caps->capabilities & PERF_CAP_PEBS_BASELINE && caps->pebs_format >= 4 &&
+		     !(reg_rdmsr(MSR_IA32_MISC_ENABLE) & MISC_ENABLE_PEBS_UNAVAILABLE);
+	caps->pebs_ept_friendly = caps->pebs && is_ept_friendly(features[0], caps->pebs_format);
+	caps->ds_size = caps->pebs_format >= 5 ? 0x1c0 : 0xa0;
 }
 
 static bool intel_ident(struct pmu_caps *caps)
@@ -38,6 +70,8 @@ static bool intel_ident(struct pmu_caps *caps)
 	caps->fixed = (uint32_t)(BIT(regs[3] & 0x1f) - 1) | (caps->version >= 5 ? regs[2] : 0);
 	caps->counters = (BIT(caps->nr_gp) - 1) | (uint64_t)caps->fixed << 32;
 	caps->capabilities = features[2] & CPUID_1_ECX_PDCM ? reg_rdmsr(MSR_IA32_PERF_CAPABILITIES) : 0;
+	caps->metrics = caps->capabilities & PERF_CAP_METRICS;
+	ident_pebs(caps, features);
 	caps->clear_flags = probe_flags(MSR_IA32_PERF_GLOBAL_STATUS_RESET);
 	caps->set_flags = probe_flags(MSR_IA32_PERF_GLOBAL_STATUS_SET);
 	reg_wrmsr(MSR_IA32_PERF_GLOBAL_STATUS_RESET, caps->set_flags & caps->clear_flags);
@@ -165,11 +199,21 @@ static uint64_t intel_interrupting(uint64_t counters)
 	return interrupting;
 }
 
-static uint64_t intel_inuse(uint64_t counters)
+static uint64_t intel_inuse(uint64_t counters, bool pebs)
 {
 	uint64_t inuse = reg_rdmsr(MSR_IA32_PERF_GLOBAL_INUSE) & counters;
 
-	return inuse | (intel_interrupting(counters) ? PERF_GLOBAL_INUSE_PMI : 0);
+	return inuse | (pebs || intel_interrupting(counters) ? PERF_GLOBAL_INUSE_PMI : 0);
+}
+
+static uint64_t intel_pebs_enabled(void)
+{
+	return reg_rdmsr(MSR_IA32_PEBS_ENABLE);
+}
+
+static void intel_pebs_enable(uint64_t counters)
+{
+	reg_wrmsr(MSR_IA32_PEBS_ENABLE, counters);
 }
 
 const struct pmu_ops pmu_intel = {
@@ -187,4 +231,6 @@ const struct pmu_ops pmu_intel = {
 	.counts_instructions = intel_counts_instructions,
 	.interrupting = intel_interrupting,
 	.inuse = intel_inuse,
+	.pebs_enabled = intel_pebs_enabled,
+	.pebs_enable = intel_pebs_enable,
 };

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "arch/x86/paging.h"
 #include "hv/boot_info.h"
 
 static inline uint64_t reg_rdmsr(uint32_t msr)
@@ -90,6 +91,14 @@ static inline bool reg_xsetbv_safe(uint32_t xcr, uint64_t value)
 static inline void reg_invlpg(uint64_t address)
 {
 	asm volatile("invlpg (%0)" : : "r"(address) : "memory");
+}
+
+/* Eight bytes of the guest's memory, through the page-table entry behind HV_APERTURE_VA. `pa` is a multiple of 8. */
+static inline uint64_t reg_read_physical(uint64_t *pte, uint64_t pa)
+{
+	*pte = (*pte & ~PTE_ADDRESS) | (pa & PTE_ADDRESS);
+	reg_invlpg(HV_APERTURE_VA);
+	return *(volatile uint64_t *)(HV_APERTURE_VA + pa % 4096);
 }
 
 static inline uint32_t reg_read_xapic(unsigned offset)

@@ -21,6 +21,8 @@ enum vmcs_field {
 	VMCS_IO_BITMAP_B = 0x2002,
 	VMCS_MSR_BITMAP = 0x2004,
 	VMCS_EXIT_MSR_STORE_ADDRESS = 0x2006,
+	VMCS_EXIT_MSR_LOAD_ADDRESS = 0x2008,
+	VMCS_ENTRY_MSR_LOAD_ADDRESS = 0x200a,
 	VMCS_EPT_POINTER = 0x201a,
 	VMCS_XSS_EXITING_BITMAP = 0x202c,
 	VMCS_GUEST_PHYSICAL_ADDRESS = 0x2400,
@@ -193,6 +195,7 @@ enum vmx_exit_reason {
 
 /* "Exit Qualification": EPT violations, I/O */
 #define EPT_VIOLATION_NMI_UNBLOCKED BIT(12)
+#define EPT_VIOLATION_ASYNCHRONOUS  BIT(16) /* by no instruction: a PEBS record */
 #define IO_QUALIFICATION_SIZE       BITS(2, 0) /* less one */
 #define IO_QUALIFICATION_IN         BIT(3)
 #define IO_QUALIFICATION_STRING     BIT(4)

@@ -66,7 +66,37 @@ static void apply_open(struct vmx_cpu *vmx, bool open)
 		return;
 	vmx->open = open;
 	vmcs_write(VMCS_MSR_BITMAP, hv_pa(open ? &vmx->bitmap_open : &vmx->bitmap_closed));
-	vmcs_write(VMCS_EXIT_MSR_STORE_COUNT, open && !vmx->saves_ctrl);
+	if (vmx->saves_ctrl)
+		return;
+	if (open)
+		vmx_msr_list_add(&vmx->msrs.exit_store, MSR_IA32_PERF_GLOBAL_CTRL, 0);
+	else
+		vmx_msr_list_remove(&vmx->msrs.exit_store, MSR_IA32_PERF_GLOBAL_CTRL);
+}
+
+static void apply_pebs_active(struct vmx_cpu *vmx, bool active)
+{
+	struct vmx_msr_area *msrs = &vmx->msrs;
+
+	vmx->pebs_active = active;
+	vmx_msr_bitmap_set(&vmx->bitmap_open, MSR_IA32_PEBS_ENABLE, active ? TRAP_NEVER : TRAP_WRITE);
+	if (active) {
+		vmx_msr_list_add(&msrs->exit_store, MSR_IA32_PEBS_ENABLE, 0);
+		vmx_msr_list_add(&msrs->exit_load, MSR_IA32_PEBS_ENABLE, 0);
+		vmx_msr_list_add(&msrs->entry_load, MSR_IA32_PEBS_ENABLE, 0);
+	} else {
+		vmx_msr_list_remove(&msrs->exit_store, MSR_IA32_PEBS_ENABLE);
+		vmx_msr_list_remove(&msrs->exit_load, MSR_IA32_PEBS_ENABLE);
+		vmx_msr_list_remove(&msrs->entry_load, MSR_IA32_PEBS_ENABLE);
+	}
+}
+
+static void apply_pebs(struct vmx_cpu *vmx, const struct pmu_gate *gate)
+{
+	if (gate->pebs_active != vmx->pebs_active)
+		apply_pebs_active(vmx, gate->pebs_active);
+	if (gate->pebs_active)
+		*vmx_msr_list_data(&vmx->msrs.entry_load, MSR_IA32_PEBS_ENABLE) = gate->pebs_enable;
 }
 
 static void apply_freeze(struct vmx_cpu *vmx, uint64_t freeze)
@@ -89,6 +119,7 @@ static void apply_gate(struct cpu *cpu)
 
 	apply_controls(vmx, gate);
 	apply_open(vmx, gate->open);
+	apply_pebs(vmx, gate);
 	apply_freeze(vmx, gate->freeze);
 	if (gate->apic_trapped != vmx->apic_trapped)
 		vmx_trap_apic(cpu, gate->apic_trapped);
@@ -105,14 +136,20 @@ static void apply_gate(struct cpu *cpu)
 static void track_ctrl(struct cpu *cpu)
 {
 	struct vmx_cpu *vmx = vmx_of(cpu);
-	uint64_t ctrl = vmx->saves_ctrl ? vmcs_read(VMCS_GUEST_PERF_GLOBAL_CTRL) : vmx->stored_ctrl.data;
+	uint64_t ctrl = vmx->saves_ctrl ? vmcs_read(VMCS_GUEST_PERF_GLOBAL_CTRL)
+					: *vmx_msr_list_data(&vmx->msrs.exit_store, MSR_IA32_PERF_GLOBAL_CTRL);
 
 	if (ctrl == vmx->guest_ctrl)
 		return;
-	if (ctrl & ~cpu->pmu.guest)
+	if (ctrl & ~cpu->pmu.controls)
 		cpu->pmu.stats.hidden_writes++;
-	vmx->guest_ctrl = cpu->pmu.gate.guest_ctrl = ctrl & cpu->pmu.guest;
+	vmx->guest_ctrl = cpu->pmu.gate.guest_ctrl = ctrl & cpu->pmu.controls;
 	vmcs_write(VMCS_GUEST_PERF_GLOBAL_CTRL, vmx->guest_ctrl);
+}
+
+static void track_pebs(struct cpu *cpu)
+{
+	pebs_exited(&cpu->pmu, *vmx_msr_list_data(&vmx_of(cpu)->msrs.exit_store, MSR_IA32_PEBS_ENABLE));
 }
 
 static void decode_io(struct vm_exit *exit, uint64_t qualification)
@@ -172,6 +209,8 @@ void vmx_exited(struct cpu *cpu, bool entered)
 	if (entered) {
 		if (vmx_of(cpu)->open)
 			track_ctrl(cpu);
+		if (vmx_of(cpu)->pebs_active)
+			track_pebs(cpu);
 		decode(cpu, &exit);
 	} else {
 		exit.reason = EXIT_NMI;
@@ -278,6 +317,9 @@ static uint64_t vmx_read(struct cpu *cpu, enum guest_register reg)
 	case GUEST_CR4:
 		shadowed = vmcs_read(VMCS_CR4_MASK);
 		return (vmcs_read(VMCS_GUEST_CR4) & ~shadowed) | (vmcs_read(VMCS_CR4_SHADOW) & shadowed);
+	case GUEST_CR0: return vmcs_read(VMCS_GUEST_CR0);
+	case GUEST_CR3: return vmcs_read(VMCS_GUEST_CR3);
+	case GUEST_EFER: return vmcs_read(VMCS_GUEST_EFER);
 	case GUEST_DEBUGCTL: return vmcs_read(VMCS_GUEST_DEBUGCTL);
 	}
 	return 0;

@@ -9,6 +9,7 @@
 #include "hv/cpu.h"
 #include "msr_bitmap.h"
 #include "vmcs.h"
+#include "vmx_msr_area.h"
 
 struct vmx_region { /* "Format of the VMCS Region" */
 	uint32_t revision;
@@ -22,14 +23,15 @@ struct vmx_cpu {
 	struct vmx_region vmxon, vmcs;
 	struct vmx_msr_bitmap bitmap_open, bitmap_closed;
 	uint8_t io_bitmap[2 * PAGE_SIZE];
-	uint8_t decoy[PAGE_SIZE];                      /* all ones: what a guest finds where pmuvisor is */
-	_Alignas(16) struct vmx_msr_entry stored_ctrl; /* the guest's GLOBAL_CTRL, stored by each exit while open */
-	uint64_t pin, proc;                            /* the controls as last written */
-	uint64_t guest_ctrl, host_ctrl;                /* PERF_GLOBAL_CTRL as last written */
-	uint64_t freeze;         /* DEBUGCTL's freeze bits as last written, as PMU_STATUS_*_FROZEN */
-	bool open, apic_trapped; /* the traps as last set */
-	bool saves_ctrl;         /* the exit control that saves PERF_GLOBAL_CTRL exists: no MSR area needed */
-	unsigned timer_shift;    /* VMX-preemption timer: TSC ticks >> this */
+	uint8_t decoy[PAGE_SIZE]; /* all ones: what a guest finds where pmuvisor is */
+	struct vmx_msr_area msrs;
+	uint64_t pin, proc;             /* the controls as last written */
+	uint64_t guest_ctrl, host_ctrl; /* PERF_GLOBAL_CTRL as last written */
+	uint64_t freeze;                /* DEBUGCTL's freeze bits as last written, as PMU_STATUS_*_FROZEN */
+	bool open, apic_trapped;        /* the traps as last set */
+	bool pebs_active;               /* PEBS_ENABLE is in the MSR lists, and is not trapped while open */
+	bool saves_ctrl;                /* the exit control that saves PERF_GLOBAL_CTRL exists: no MSR list needed */
+	unsigned timer_shift;           /* VMX-preemption timer: TSC ticks >> this */
 	struct ept ept;
 };
 

@@ -70,10 +70,13 @@ static void redeliver(void)
 	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, info & ~BIT(12)); /* undefined there, reserved here */
 }
 
+/* A PEBS record belongs to no instruction and no event: whatever its exit came after is complete. */
 void vmx_restore_event(uint64_t qualification)
 {
 	bool delivering = vmcs_read(VMCS_IDT_VECTORING_INFO) & INTERRUPTION_VALID;
 
+	if (qualification & EPT_VIOLATION_ASYNCHRONOUS)
+		return;
 	if (!delivering && qualification & EPT_VIOLATION_NMI_UNBLOCKED) /* undefined during delivery */
 		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) | BLOCKING_BY_NMI);
 	redeliver();
@@ -81,7 +84,8 @@ void vmx_restore_event(uint64_t qualification)
 
 /*
  * Nothing is where pmuvisor is: a page of ones takes the place of the page touched, so that an access of any kind or
- * size finishes without an instruction being decoded here. It is the guest's to write on; nobody else looks at it.
+ * size finishes without an instruction being decoded here. It is the guest's to write on; nobody else looks at it. A
+ * PEBS record goes there too, when the processor tries it again after the entry.
  */
 static enum verdict hidden_memory(struct cpu *cpu, const struct vm_exit *exit)
 {
@@ -92,7 +96,10 @@ static enum verdict hidden_memory(struct cpu *cpu, const struct vm_exit *exit)
 		return STOP;
 	entry = ept_page_entry(&vmx->ept, exit->address);
 	*entry = hv_pa(vmx->decoy) | FIELD_PUT(EPT_MEMTYPE, MEMTYPE_WB) | EPT_RWX;
-	cpu->stats.hidden_touches++;
+	if (exit->detail & EPT_VIOLATION_ASYNCHRONOUS)
+		cpu->pmu.pebs.stats.hidden_records++;
+	else
+		cpu->stats.hidden_touches++;
 	return RESUME;
 }
 

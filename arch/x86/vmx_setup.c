@@ -56,9 +56,7 @@ static void setup_controls(struct vmx_cpu *vmx)
 		vmcs_write(VMCS_XSS_EXITING_BITMAP, 0);
 	if (proc2 & PROC2_VPID)
 		vmcs_write(VMCS_VPID, VPID_GUEST);
-	vmcs_write(VMCS_EXIT_MSR_LOAD_COUNT, 0);
-	vmcs_write(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
-	vmcs_write(VMCS_EXIT_MSR_STORE_COUNT, 0);
+	vmx_msr_area_init(&vmx->msrs);
 	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, 0);
 	vmcs_write(VMCS_LINK_POINTER, BITS(63, 0));
 }
@@ -78,11 +76,9 @@ static void setup_bitmaps(struct cpu *cpu)
 	guest_msr_traps(&cpu->pmu, false, trap_msr, &vmx->bitmap_closed);
 	if (port)
 		vmx->io_bitmap[port / 8] = 0xff; /* eight ports, at a multiple of eight */
-	vmx->stored_ctrl.index = MSR_IA32_PERF_GLOBAL_CTRL;
 	vmcs_write(VMCS_IO_BITMAP_A, hv_pa(vmx->io_bitmap));
 	vmcs_write(VMCS_IO_BITMAP_B, hv_pa(vmx->io_bitmap + PAGE_SIZE));
 	vmcs_write(VMCS_MSR_BITMAP, hv_pa(&vmx->bitmap_closed));
-	vmcs_write(VMCS_EXIT_MSR_STORE_ADDRESS, hv_pa(&vmx->stored_ctrl));
 	vmcs_write(VMCS_EPT_POINTER, vmx->ept.pool_pa | EPT_POINTER_WB | EPT_POINTER_WALK_4);
 }
 

@@ -75,7 +75,10 @@ static uint64_t read_guest(struct cpu *cpu, enum guest_register reg)
 	(void)cpu;
 	switch (reg) {
 	case GUEST_CPL: return hw.step->cpl;
-	case GUEST_CR4: return 0;
+	case GUEST_CR0:
+	case GUEST_CR3:
+	case GUEST_CR4:
+	case GUEST_EFER: return 0; /* no paging */
 	case GUEST_DEBUGCTL: return hw.vmcs.guest_debugctl;
 	}
 	return 0;

@@ -38,7 +38,7 @@ static void track_ctrl(uint64_t ctrl)
 {
 	if (!hw.applied.open || ctrl == hw.applied.guest_ctrl)
 		return;
-	hw.applied.guest_ctrl = hw.cpu.pmu.gate.guest_ctrl = ctrl & hw.cpu.pmu.guest;
+	hw.applied.guest_ctrl = hw.cpu.pmu.gate.guest_ctrl = ctrl & hw.cpu.pmu.controls;
 	hw.vmcs.guest_global_ctrl = hw.applied.guest_ctrl;
 }
 

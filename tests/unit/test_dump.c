@@ -155,6 +155,7 @@ static void start_block(void **state)
 				    "  guest counters 0-5 fixed 0,2-3\n"
 				    "  host counters 6-7 fixed 1\n"
 				    "  mode shared rdpmc trap hypervisor-bit on apic xapic\n"
+				    "  pebs none metrics none\n"
 				    "  memory at 0x7f000000 bytes 2097152 per-cpu 81920 ept 409600\n"
 				    "  tsc hz 2000000000 dump-ms 500\n"
 				    "end\n");
@@ -170,6 +171,27 @@ static void start_block_the_other_way(void **state)
 	dump_start(&cpu);
 	assert_non_null(strstr(output, "\n  mode direct rdpmc direct hypervisor-bit off apic x2apic\n"));
 	assert_non_null(strstr(output, "\n  host counters none fixed none\n"));
+}
+
+static void start_block_says_who_samples(void **state)
+{
+	static const char *const pebs[] = {
+		[PEBS_ABSENT] = "\n  pebs none ",
+		[PEBS_OFFERED] = "\n  pebs guest ",
+		[PEBS_OFF] = "\n  pebs off ",
+		[PEBS_UNSAFE] = "\n  pebs unsafe ",
+	};
+
+	(void)state;
+	cpu.pmu.caps.metrics = true;
+	for (unsigned i = 0; i < ARRAY_SIZE(pebs); i++) {
+		length = 0;
+		cpu.pmu.pebs.offer = (enum pebs_offer)i;
+		cpu.pmu.controls = i == 1 ? PMU_METRICS : 0;
+		dump_start(&cpu);
+		assert_non_null(strstr(output, pebs[i]));
+		assert_non_null(strstr(output, i == 1 ? " metrics guest\n" : " metrics host\n"));
+	}
 }
 
 static void tick_until_done(void)
@@ -243,6 +265,18 @@ static void one_line_for_each_tick(void **state)
 	dump_tick(&cpu);
 	assert_int_equal(dump_pending(&cpu), 0);
 	assert_int_equal(timer, 0);
+}
+
+static void pebs_has_a_line_once_it_is_used(void **state)
+{
+	(void)state;
+	cpu.pmu.pebs.stats = (struct pebs_stats){ .exits = 1 };
+	dump_final(&cpu);
+	assert_null(strstr(output, "\n  pebs "));
+	cpu.pmu.pebs.stats = (struct pebs_stats){ 1, 2, 3, 4, 5, 6 };
+	dump_final(&cpu);
+	assert_non_null(strstr(output, " guest-masked 0\n  pebs starts 1 exits 2 ds-areas 3 unmapped 4 hidden 5 "
+				       "hidden-records 6\n  nmi "));
 }
 
 static void full_queue_puts_lines_off(void **state)
@@ -326,6 +360,7 @@ static void longest_lines_fit(void **state)
 					    .paused_tsc = most,
 					    .emulated = most,
 					    .hidden_writes = most };
+	cpu.pmu.pebs.stats = (struct pebs_stats){ most, most, most, most, most, most };
 	tsc = most - 1;
 	dump_final(&cpu); /* console_write() sees that none is cut */
 	assert_non_null(strstr(output, " overflows 18446744073709551615\n"));
@@ -348,7 +383,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(start_block, setup),
 		cmocka_unit_test_setup(start_block_the_other_way, setup),
+		cmocka_unit_test_setup(start_block_says_who_samples, setup),
 		cmocka_unit_test_setup(one_line_for_each_tick, setup),
+		cmocka_unit_test_setup(pebs_has_a_line_once_it_is_used, setup),
 		cmocka_unit_test_setup(full_queue_puts_lines_off, setup),
 		cmocka_unit_test_setup(final_dump_waits, setup),
 		cmocka_unit_test_setup(final_dump_in_a_dump, setup),

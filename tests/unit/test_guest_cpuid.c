@@ -92,6 +92,18 @@ static void features(void **state)
 	check(1, 0, ALL_ZEROS);
 }
 
+static void debug_store_comes_with_pebs(void **state)
+{
+	uint32_t gone = 1u << 5 | 1u << 6 | 1u << 27;
+
+	(void)state;
+	cpu.pmu.pebs.offer = PEBS_OFFERED;
+	hardware = ALL_ONES;
+	check(1, 0, (struct leaf){ ONES, ONES, ~gone, ONES });
+	hardware = ALL_ZEROS;
+	check(1, 0, (struct leaf){ 0, 0, 1u << 31, 0 });
+}
+
 static void extended_features(void **state)
 {
 	(void)state;
@@ -188,6 +200,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(features, setup),
+		cmocka_unit_test_setup(debug_store_comes_with_pebs, setup),
 		cmocka_unit_test_setup(extended_features, setup),
 		cmocka_unit_test_setup(pmu_share, setup),
 		cmocka_unit_test_setup(pmu_versions, setup),

@@ -8,6 +8,7 @@
 
 #include "arch/x86/apic.h"
 #include "arch/x86/guest.h"
+#include "arch/x86/guest_walk.h"
 #include "arch/x86/reg.h"
 
 #define GP(n)         BIT(n)
@@ -27,6 +28,7 @@ static uint64_t refused; /* bits of a value that WRMSR answers with #GP */
 static uint64_t guest_debugctl, freeze, apic_pte, pmu_value;
 static unsigned remaps, mode_changes, pmu_reg;
 static bool pmu_answer;
+static enum guest_memory ds_memory;
 
 uint64_t reg_rdmsr(uint32_t msr)
 {
@@ -104,6 +106,28 @@ bool pmu_write_lvtpc(struct cpu *writer, uint64_t value)
 	return pmu_write_global(writer, 0, value);
 }
 
+bool pebs_write_enable(struct pmu *pmu, uint64_t value)
+{
+	assert_ptr_equal(pmu, &cpu.pmu);
+	pmu_value = value;
+	return pmu_answer;
+}
+
+bool pebs_accept_ds_area(struct pmu *pmu, enum guest_memory where)
+{
+	assert_ptr_equal(pmu, &cpu.pmu);
+	assert_int_equal(where, ds_memory);
+	return where != MEMORY_HIDDEN;
+}
+
+enum guest_memory guest_memory_at(struct cpu *owner, uint64_t linear, uint64_t size)
+{
+	assert_ptr_equal(owner, &cpu);
+	pmu_value = linear;
+	assert_int_equal(size, cpu.pmu.caps.ds_size);
+	return ds_memory;
+}
+
 static uint64_t read_guest(struct cpu *owner, enum guest_register reg)
 {
 	(void)owner;
@@ -138,7 +162,8 @@ static int setup(void **state)
 	cpu.boot = &boot;
 	cpu.apic_page = 0xfee00000;
 	cpu.pmu.host = HOST_DEFAULTS;
-	cpu.pmu.guest = ALL & ~cpu.pmu.host;
+	cpu.pmu.guest = cpu.pmu.controls = ALL & ~cpu.pmu.host;
+	ds_memory = MEMORY_WRITABLE;
 	refused = guest_debugctl = freeze = apic_pte = pmu_value = 0;
 	remaps = mode_changes = pmu_reg = 0;
 	pmu_answer = true;
@@ -162,6 +187,13 @@ static const struct range always[] = {
 	{ 0x600, 0x600, TRAP_BOTH },   { 0x680, 0x6ff, TRAP_BOTH },   { 0xda0, 0xda0, TRAP_WRITE },
 	{ 0xdc0, 0xddf, TRAP_BOTH },   { 0x1200, 0x121f, TRAP_BOTH }, { 0x14ce, 0x14cf, TRAP_BOTH },
 	{ 0x1500, 0x151f, TRAP_BOTH }, { 0x1600, 0x161f, TRAP_BOTH }, { 0x1900, 0x19ff, TRAP_BOTH },
+};
+
+static const struct range granted[] = {
+	{ 0x329, 0x329, TRAP_NEVER },
+	{ 0x3f1, 0x3f2, TRAP_WRITE },
+	{ 0x3f6, 0x3f7, TRAP_NEVER },
+	{ 0x600, 0x600, TRAP_WRITE },
 };
 
 static const struct range closed[] = {
@@ -192,6 +224,8 @@ static void check_traps(uint64_t host, bool open, const struct range *counters, 
 	cpu.pmu.host = host;
 	cpu.pmu.guest = ALL & ~host;
 	expect(always, ARRAY_SIZE(always));
+	if (cpu.pmu.pebs.offer == PEBS_OFFERED)
+		expect(granted, ARRAY_SIZE(granted));
 	if (!open)
 		expect(closed, ARRAY_SIZE(closed));
 	expect(counters, n);
@@ -230,6 +264,22 @@ static void traps_with_a_fixed_counter_of_the_host(void **state)
 static void traps_with_nothing_of_the_host(void **state)
 {
 	(void)state;
+	check_traps(0, true, NULL, 0);
+	check_traps(0, false, NULL, 0);
+}
+
+static void grant_pebs_and_metrics(void)
+{
+	cpu.pmu.pebs.offer = PEBS_OFFERED;
+	cpu.pmu.controls |= PMU_METRICS;
+	cpu.pmu.caps.pebs_format = 4;
+	cpu.pmu.caps.ds_size = 0xa0;
+}
+
+static void traps_with_pebs_and_metrics(void **state)
+{
+	(void)state;
+	grant_pebs_and_metrics();
 	check_traps(0, true, NULL, 0);
 	check_traps(0, false, NULL, 0);
 }
@@ -316,6 +366,65 @@ static void pebs_and_bts_read_unavailable(void **state)
 	wrmsr_faults(MISC_ENABLE, 0x51889 | BIT(5));
 }
 
+static void pebs_reads_available_where_it_is_offered(void **state)
+{
+	(void)state;
+	grant_pebs_and_metrics();
+	msrs[MISC_ENABLE] = 0x850089;
+	assert_int_equal(rdmsr(MISC_ENABLE), 0x850889);
+	wrmsr(MISC_ENABLE, 0x50889);
+	assert_int_equal(msrs[MISC_ENABLE], 0x50089);
+	wrmsr_faults(MISC_ENABLE, 0x50089);
+	refused = BIT(12); /* the hardware's own answer */
+	wrmsr_faults(MISC_ENABLE, 0x51889);
+}
+
+static void pebs_enable_is_a_question_of_the_partition(void **state)
+{
+	(void)state;
+	grant_pebs_and_metrics();
+	wrmsr(0x3f1, UINT64_C(0x100000003));
+	assert_int_equal(pmu_value, UINT64_C(0x100000003));
+	assert_int_equal(msrs[0x3f1], 0); /* never set in root mode */
+	pmu_answer = false;
+	wrmsr_faults(0x3f1, 1);
+}
+
+static void records_tell_nothing_of_the_host(void **state)
+{
+	(void)state;
+	grant_pebs_and_metrics();
+	wrmsr(0x3f2, 0x1f000007);
+	assert_int_equal(msrs[0x3f2], 0x1f000007);
+	wrmsr_faults(0x3f2, 8); /* the LBRs aren't the guest's */
+	refused = BIT(32);
+	wrmsr_faults(0x3f2, BIT(32)); /* format 4 has no counters in it, says the hardware */
+	refused = 0;
+	cpu.pmu.caps.pebs_format = 6;
+	wrmsr(0x3f2, BIT(4) | BIT(5) | BITS(37, 32) | BITS(51, 48));
+	wrmsr_faults(0x3f2, BIT(4) | BIT(38));
+	cpu.pmu.host = HOST_DEFAULTS | FIXED(3);
+	wrmsr(0x3f2, BIT(4) | BITS(37, 32) | BITS(50, 48));
+	wrmsr_faults(0x3f2, BIT(4) | BIT(51));
+	cpu.pmu.controls = cpu.pmu.guest;
+	wrmsr_faults(0x3f2, BIT(5));
+}
+
+static void ds_area_is_looked_at(void **state)
+{
+	(void)state;
+	grant_pebs_and_metrics();
+	wrmsr(0x600, 0x1000);
+	assert_int_equal(msrs[0x600], 0x1000);
+	assert_int_equal(pmu_value, 0x1000);
+	ds_memory = MEMORY_HIDDEN;
+	wrmsr_faults(0x600, 0x2000);
+	refused = BIT(50);
+	pmu_value = 0;
+	wrmsr_faults(0x600, BIT(50));
+	assert_int_equal(pmu_value, 0); /* not canonical: nothing to look at */
+}
+
 static void debugctl_is_split(void **state)
 {
 	(void)state;
@@ -354,6 +463,11 @@ static void capabilities_are_two(void **state)
 	cpu.pmu.caps.capabilities = 0x2000;
 	assert_int_equal(rdmsr(0x345), 0x2000);
 	wrmsr_faults(0x345, 0x2000);
+	grant_pebs_and_metrics();
+	cpu.pmu.caps.capabilities = UINT64_C(0xfffff);
+	assert_int_equal(rdmsr(0x345), 0xaffc0); /* no LBR, no output to PT, no TSX addresses */
+	cpu.pmu.controls = cpu.pmu.guest;
+	assert_int_equal(rdmsr(0x345), 0x27fc0);
 }
 
 static void apic_base(void **state)
@@ -426,8 +540,14 @@ static void fixed_control_is_merged(void **state)
 	assert_int_equal(msrs[0x38d], 0x10b1);
 	wrmsr_faults(0x38d, 0x0010);
 	wrmsr_faults(0x38d, 0x10000);
+	wrmsr_faults(0x38d, BIT(32));
 	refused = BIT(2);
 	wrmsr_faults(0x38d, 4);
+	grant_pebs_and_metrics();
+	wrmsr(0x38d, BIT(32) | BIT(40) | 0x1001);
+	assert_int_equal(msrs[0x38d], BIT(32) | BIT(40) | 0x10b1);
+	assert_int_equal(rdmsr(0x38d), BIT(32) | BIT(40) | 0x1001);
+	wrmsr_faults(0x38d, BIT(36)); /* the host's */
 }
 
 static void global_registers_have_their_numbers(void **state)
@@ -488,6 +608,9 @@ static void rdpmc_knows_the_partition(void **state)
 	rdpmc(0x40000040, INJECT_GP);
 	rdpmc(0x20000000, INJECT_GP); /* performance metrics */
 	rdpmc(0x80000000, INJECT_GP);
+	grant_pebs_and_metrics();
+	rdpmc(0x20000000, ADVANCE);
+	rdpmc(0x20000001, INJECT_GP);
 }
 
 int main(void)
@@ -496,9 +619,14 @@ int main(void)
 		cmocka_unit_test_setup(traps_of_the_default_partition, setup),
 		cmocka_unit_test_setup(traps_with_a_fixed_counter_of_the_host, setup),
 		cmocka_unit_test_setup(traps_with_nothing_of_the_host, setup),
+		cmocka_unit_test_setup(traps_with_pebs_and_metrics, setup),
 		cmocka_unit_test_setup(hidden_registers_fault, setup),
 		cmocka_unit_test_setup(vmx_reads_locked_off, setup),
 		cmocka_unit_test_setup(pebs_and_bts_read_unavailable, setup),
+		cmocka_unit_test_setup(pebs_reads_available_where_it_is_offered, setup),
+		cmocka_unit_test_setup(pebs_enable_is_a_question_of_the_partition, setup),
+		cmocka_unit_test_setup(records_tell_nothing_of_the_host, setup),
+		cmocka_unit_test_setup(ds_area_is_looked_at, setup),
 		cmocka_unit_test_setup(debugctl_is_split, setup),
 		cmocka_unit_test_setup(xss_has_no_pt_and_no_lbr, setup),
 		cmocka_unit_test_setup(capabilities_are_two, setup),

@@ -40,15 +40,19 @@ static void first_and_last_of_each_part(void **state)
 	expected[2047] = 0x80;
 	check();
 	assert_true(vmx_msr_bitmap_set(&bitmap, 0, TRAP_WRITE));
+	expected[0] = 0;
 	expected[2048] = 0x01;
 	check();
 	assert_true(vmx_msr_bitmap_set(&bitmap, 0x1fff, TRAP_WRITE));
+	expected[1023] = 0;
 	expected[3071] = 0x80;
 	check();
 	assert_true(vmx_msr_bitmap_set(&bitmap, 0xc0000000, TRAP_WRITE));
+	expected[1024] = 0;
 	expected[3072] = 0x01;
 	check();
 	assert_true(vmx_msr_bitmap_set(&bitmap, 0xc0001fff, TRAP_WRITE));
+	expected[2047] = 0;
 	expected[4095] = 0x80;
 	check();
 }
@@ -60,6 +64,9 @@ static void both_directions(void **state)
 	expected[0x38f / 8] = expected[2048 + 0x38f / 8] = 0x80;
 	check();
 	assert_true(vmx_msr_bitmap_set(&bitmap, 0x38e, TRAP_NEVER));
+	check();
+	assert_true(vmx_msr_bitmap_set(&bitmap, 0x38f, TRAP_NEVER));
+	expected[0x38f / 8] = expected[2048 + 0x38f / 8] = 0;
 	check();
 }
 

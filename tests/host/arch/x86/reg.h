@@ -19,6 +19,7 @@ uint64_t reg_rdpmc(uint32_t counter);
 uint64_t reg_rdtsc(void);
 void reg_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t regs[4]);
 void reg_invlpg(uint64_t address);
+uint64_t reg_read_physical(uint64_t *pte, uint64_t pa);
 uint32_t reg_read_xapic(unsigned offset);
 void reg_write_xapic(unsigned offset, uint32_t value);
 
