@@ -194,6 +194,8 @@ void pmu_model_record_event(struct pmu_model *model, const struct pmu_model_tran
  */
 void pmu_model_debug_exception(struct pmu_model *model)
 {
+	if (!(model->debugctl & DEBUGCTL_LBR) && !(model->lbr.ctl & LBR_CTL_EN))
+		return;
 	pmu_fold(model);
 	model->debugctl &= ~DEBUGCTL_LBR;
 	model->lbr.ctl &= ~LBR_CTL_EN;
