@@ -2,7 +2,7 @@
 # Usage: run.sh MODE OUT WORD...
 # Boots Linux on the test machine with the words on its command line, bare or under pmuvisor with MODE.conf, and judges
 # what it printed. OUT gets the consoles, the machine's statistics and `figures`, "name value" lines.
-# DEADLINE: in ticks of the machine.
+# DEADLINE: in ticks of the machine. MODEL: of the processor.
 set -eu
 
 # What isn't measured here and costs time is off. The test machine has no ACPI; acpi=off would take the local APIC too.
@@ -31,7 +31,8 @@ else
 fi
 
 status=0
-"$root/tests/machine/run" --disk "$out/disk.img" --out "$out" --deadline "${DEADLINE:-20000000000}" || status=$?
+"$root/tests/machine/run" --disk "$out/disk.img" --out "$out" --deadline "${DEADLINE:-20000000000}" \
+	--model "${MODEL:-icelake}" || status=$?
 rm "$out/disk.img"
 tr -d '\r' <"$out/com1.txt" >"$out/console"
 sed -n 's/^figure //p' "$out/console" >"$out/figures"

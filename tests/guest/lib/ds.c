@@ -1,0 +1,60 @@
+#include "ds.h"
+#include "pmu.h"
+#include "tap.h"
+
+#define BUFFER_SIZE 65536
+
+/* SDM Vol. 3B, "DS Save Area": from format 5 on, 32 general-purpose counters have room before the fixed ones. */
+#define PEBS_FORMAT(capabilities) ((capabilities) >> 8 & 0xf)
+#define FORMAT_FIXED_MOVED        5
+#define RESET_FIXED               8
+#define RESET_FIXED_5             32
+
+struct ds_area ds_area __attribute__((aligned(64)));
+static uint8_t buffer[BUFFER_SIZE] __attribute__((aligned(64)));
+
+bool ds_has_pebs(void)
+{
+	return pmu.capabilities & PERF_CAPABILITIES_PEBS_BASELINE &&
+	       !(rdmsr(MSR_IA32_MISC_ENABLE) & MISC_ENABLE_NO_PEBS);
+}
+
+void ds_init(unsigned records, unsigned size)
+{
+	if ((uint64_t)records * size > BUFFER_SIZE)
+		tap_abort("%u PEBS records of %u bytes don't fit the buffer", records, size);
+	ds_area.pebs_base = ds_area.pebs_index = (uint64_t)(uintptr_t)buffer;
+	ds_area.pebs_threshold = ds_area.pebs_base + (uint64_t)records * size;
+	ds_area.pebs_maximum = ds_area.pebs_base + BUFFER_SIZE;
+	wrmsr(MSR_IA32_DS_AREA, (uint64_t)(uintptr_t)&ds_area);
+}
+
+void ds_set_reset(unsigned counter, uint64_t value)
+{
+	unsigned fixed = PEBS_FORMAT(pmu.capabilities) < FORMAT_FIXED_MOVED ? RESET_FIXED : RESET_FIXED_5;
+
+	ds_area.reset[counter < FIXED(0) ? counter : fixed + counter - FIXED(0)] = value;
+}
+
+const struct pebs_basic *ds_next(const struct pebs_basic *record)
+{
+	uint64_t at = ds_area.pebs_base;
+
+	if (record)
+		at = (uint64_t)(uintptr_t)record + PEBS_SIZE(record);
+	if (at >= ds_area.pebs_index)
+		return NULL;
+	if (!PEBS_SIZE((const struct pebs_basic *)(uintptr_t)at))
+		tap_abort("a PEBS record of no size");
+	return (const struct pebs_basic *)(uintptr_t)at;
+}
+
+unsigned ds_drain(void)
+{
+	unsigned n = 0;
+
+	for (const struct pebs_basic *record = ds_next(NULL); record; record = ds_next(record))
+		n++;
+	ds_area.pebs_index = ds_area.pebs_base;
+	return n;
+}
