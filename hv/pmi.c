@@ -185,10 +185,10 @@ static void shared_nmi(struct cpu *cpu)
 	quiesce(pmu);
 	status = pmu->ops->status();
 	host = status & pmu->host;
-	guest = pmu_take_status(pmu, status);
+	guest = status & ~pmu->host;
 	pmi = sync(pmu, host & pmu->host_sampling || guest & (pmu->guest | PMU_STATUS_PMI));
 	step_end(pmu);
-	pmu->guest_status |= guest;
+	pmu->guest_status |= pmu_take_status(pmu, status);
 	if (host)
 		host_events_overflowed(pmu, host);
 	pmu->stats.host_pmis += (uint64_t)__builtin_popcountll(host);

@@ -160,6 +160,8 @@ static enum verdict init_signal(struct cpu *cpu)
 	reset_segments();
 	reset_registers(cpu);
 	vmcs_write(VMCS_GUEST_ACTIVITY, boot_processor ? ACTIVITY_ACTIVE : ACTIVITY_WAIT_SIPI);
+	if (cpu->pmu.pebs.offer == PEBS_OFFERED)
+		pebs_write_enable(&cpu->pmu, 0); /* SDM Vol. 3B, "DS Mechanism Software Guidelines" */
 	vmx_flush_ept(&vmx_of(cpu)->ept); /* the TLB is emptied; entries of a VPID outlive the paging they came from */
 	return RESUME;
 }
