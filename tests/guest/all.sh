@@ -25,6 +25,7 @@ cases() {
 	for mode in direct shared; do
 		echo "tests/guest/run.sh $mode hidden"
 	done
+	echo "tests/guest/run.sh bare lbr"
 	for guest in library count overflow nmi pmi pmi_lvt pmi_x2apic partition; do
 		echo "TAG=dense tests/guest/run.sh shared $guest $dense"
 	done
