@@ -1,7 +1,7 @@
 """docs/contract.md, taken apart into its sentences and their references.
 
 What claims something: every row of a table, and every sentence of a paragraph or a list, from the first `## ` on. What
-doesn't: what is before it, headings, quotations, and what ends with a colon right before a list, a table or a quotation.
+doesn't: what is before it, headings, quotations, and what ends with a colon before a list, a table or a quotation.
 """
 import re
 
@@ -16,7 +16,7 @@ MARKS = "|>"
 
 
 class Claim:
-    """A sentence or a row: where it is, under which heading, what it says, and its references as (kind, name, words)."""
+    """A sentence or a row: where it is and under which heading, its text, its references as (kind, name, words)."""
 
     def __init__(self, line, section, text):
         self.line, self.section, self.text = line, section, text

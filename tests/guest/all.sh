@@ -5,7 +5,7 @@ set -eu
 
 out=build/tests/guest/out
 results=build/tests/guest/results.txt
-guests="library count reserved partition overflow nmi pmi pmi_lvt pmi_x2apic memory misc triple_fault returns"
+guests="library count reserved partition overflow nmi pmi pmi_lvt pmi_x2apic memory misc uncore deviations triple_fault returns"
 # Host counters that overflow every few instructions, so that both owners' PMIs meet at every place.
 dense="'event = instructions:guest period=311' 'event = branches:guest period=97'"
 # And ones that overflow in pmuvisor itself, while it answers the guest.
@@ -39,6 +39,7 @@ cases() {
 	echo "TAG=chatty GUEST_ARGS=pmis=20000 tests/guest/run.sh direct pmi 'event = instructions:host' 'dump = 100ms'"
 	echo "TAG=silent GUEST_ARGS=announced=0 tests/guest/run.sh direct library 'hypervisor-bit = off'"
 	echo "TAG=rdpmc tests/guest/run.sh shared count 'rdpmc = direct'"
+	echo "TAG=rdpmc GUEST_ARGS=rdpmc=1 tests/guest/run.sh shared deviations 'rdpmc = direct'"
 	echo "TAG=small GUEST_ARGS='counters=4 fixed=3' tests/guest/run.sh shared partition" \
 		"'host-counters = 4' 'host-fixed = 3'"
 }
