@@ -34,10 +34,10 @@ struct range {
 
 /* Counters and selectors: two more than any guest has. */
 static const struct range readable[] = {
-	{ MSR_IA32_PMC0, PMU_MODEL_MAX_GP + 2 },
-	{ MSR_IA32_PERFEVTSEL0, PMU_MODEL_MAX_GP + 2 },
-	{ MSR_IA32_A_PMC0, PMU_MODEL_MAX_GP + 2 },
-	{ MSR_IA32_FIXED_CTR0, PMU_MODEL_MAX_FIXED + 1 },
+	{ MSR_IA32_PMC0, PROCESSOR_GP + 2 },
+	{ MSR_IA32_PERFEVTSEL0, PROCESSOR_GP + 2 },
+	{ MSR_IA32_A_PMC0, PROCESSOR_GP + 2 },
+	{ MSR_IA32_FIXED_CTR0, PROCESSOR_FIXED + 1 },
 	{ MSR_IA32_FIXED_CTR_CTRL, 1 },
 	{ MSR_IA32_PERF_GLOBAL_STATUS, 5 }, /* to INUSE */
 	{ MSR_IA32_DEBUGCTL, 1 },
@@ -51,10 +51,10 @@ static const struct range readable[] = {
 };
 
 static const struct range writable[] = {
-	{ MSR_IA32_PMC0, PMU_MODEL_MAX_GP + 2 },
-	{ MSR_IA32_PERFEVTSEL0, PMU_MODEL_MAX_GP + 2 },
-	{ MSR_IA32_A_PMC0, PMU_MODEL_MAX_GP + 2 },
-	{ MSR_IA32_FIXED_CTR0, PMU_MODEL_MAX_FIXED + 1 },
+	{ MSR_IA32_PMC0, PROCESSOR_GP + 2 },
+	{ MSR_IA32_PERFEVTSEL0, PROCESSOR_GP + 2 },
+	{ MSR_IA32_A_PMC0, PROCESSOR_GP + 2 },
+	{ MSR_IA32_FIXED_CTR0, PROCESSOR_FIXED + 1 },
 	{ MSR_IA32_FIXED_CTR_CTRL, 1 },
 	{ MSR_IA32_PERF_GLOBAL_STATUS, 5 },
 	{ MSR_IA32_DEBUGCTL, 1 },
@@ -109,7 +109,7 @@ static uint64_t allow_selector(uint64_t value)
 static void allow_wrmsr(struct step *step)
 {
 	step->index = allowed(writable, ARRAY_SIZE(writable), step->index);
-	if (step->index - MSR_IA32_PERFEVTSEL0 < PMU_MODEL_MAX_GP + 2)
+	if (step->index - MSR_IA32_PERFEVTSEL0 < PROCESSOR_GP + 2)
 		step->value = allow_selector(step->value);
 	if (step->index == MSR_IA32_DEBUGCTL)
 		step->value &= ~(DEBUGCTL_LBR | DEBUGCTL_TR);
