@@ -27,14 +27,18 @@
 #define  CPUID_7_1_EAX_PMU_EXTENDED	BIT(8) /* leaf 23H */
 #define CPUID_PMU			0xa
 #define  CPUID_PMU_EAX_VERSION		BITS(7, 0)
-#define  CPUID_PMU_EAX_COUNTERS		BITS(15, 8)
+#define  CPUID_PMU_EAX_COUNTERS		BITS(15, 8) /* at most 8 */
 #define  CPUID_PMU_EDX_FIXED		BITS(4, 0)
 #define CPUID_XSAVE			0xd
 #define  XSTATE_PT			BIT(8)
 #define  XSTATE_LBR			BIT(15)
 #define CPUID_INTEL_PT			0x14
 #define CPUID_ARCH_LBR			0x1c
-#define CPUID_PMU_EXTENDED		0x23
+#define CPUID_PMU_EXTENDED		0x23 /* version 6 */
+#define  CPUID_PMU_EXTENDED_COUNTERS	1 /* subleaves: bitmaps of counters, */
+#define  CPUID_PMU_EXTENDED_EVENTS	3 /* and of architectural events */
+#define  CPUID_23_EBX_UMASK2		BIT(0)
+#define  CPUID_23_EBX_EQ		BIT(1)
 #define CPUID_ADDRESS_SIZES		0x80000008
 /* clang-format on */
 

@@ -23,9 +23,14 @@ static void features(struct cpu *cpu, uint32_t regs[4])
 		regs[ECX] |= (uint32_t)CPUID_1_ECX_HYPERVISOR;
 }
 
+static bool has_leaf_23(const struct cpu *cpu)
+{
+	return cpu->pmu.caps.version >= 6;
+}
+
 static void extended_features(struct cpu *cpu, uint32_t subleaf, uint32_t regs[4])
 {
-	if (subleaf == 1)
+	if (subleaf == 1 && !has_leaf_23(cpu))
 		regs[EAX] &= (uint32_t)~CPUID_7_1_EAX_PMU_EXTENDED;
 	if (subleaf != 0)
 		return;
@@ -36,25 +41,53 @@ static void extended_features(struct cpu *cpu, uint32_t subleaf, uint32_t regs[4
 		regs[ECX] |= (uint32_t)CPUID_7_ECX_OSPKE;
 }
 
-/* The guest's share. Its version is at most 5: version 6 adds aliases of every counter, which are hidden. */
+static void nothing(uint32_t regs[4])
+{
+	regs[EAX] = regs[EBX] = regs[ECX] = regs[EDX] = 0;
+}
+
+/*
+ * The guest's share of what the hardware's leaf announces. In version 6 that is not all: leaf 23H has the rest, and a
+ * share of more than the eight general-purpose counters here is said to be eight.
+ */
 static void pmu_leaf(const struct cpu *cpu, uint32_t regs[4])
 {
 	const struct pmu *pmu = &cpu->pmu;
-	uint32_t fixed = (uint32_t)(pmu->guest >> 32);
-	uint64_t version = pmu->caps.version < 5 ? pmu->caps.version : 5;
+	uint32_t version = pmu->caps.version < 6 ? pmu->caps.version : 6;
+	uint32_t announced = (uint32_t)(BIT(regs[EDX] & CPUID_PMU_EDX_FIXED) - 1) | (version >= 5 ? regs[ECX] : 0);
+	uint32_t fixed = (uint32_t)(pmu->guest >> 32) & announced;
+	uint32_t counters = (uint32_t)__builtin_popcountll(pmu->guest & BITS(31, 0));
+	uint32_t most = (uint32_t)FIELD_GET(CPUID_PMU_EAX_COUNTERS, regs[EAX]);
 	uint64_t eax = regs[EAX] & ~(CPUID_PMU_EAX_VERSION | CPUID_PMU_EAX_COUNTERS);
 	uint64_t edx = regs[EDX] & ~CPUID_PMU_EDX_FIXED;
-	unsigned counters = (unsigned)__builtin_popcountll(pmu->guest & BITS(31, 0));
 
-	regs[EAX] = (uint32_t)(eax | version | FIELD_PUT(CPUID_PMU_EAX_COUNTERS, counters));
+	regs[EAX] = (uint32_t)(eax | version | FIELD_PUT(CPUID_PMU_EAX_COUNTERS, counters < most ? counters : most));
 	regs[EDX] = (uint32_t)(edx | (unsigned)__builtin_ctz(~fixed)); /* contiguous from 0 */
 	if (version >= 5)
 		regs[ECX] = fixed;
 }
 
-static void nothing(uint32_t regs[4])
+/* The subleaves of what is hidden (automatic counter reload, PEBS of its own kind) are not announced and empty. */
+static void pmu_extended_leaf(const struct cpu *cpu, uint32_t subleaf, uint32_t regs[4])
 {
-	regs[EAX] = regs[EBX] = regs[ECX] = regs[EDX] = 0;
+	const uint32_t hardware[4] = { regs[EAX], regs[EBX], regs[ECX], regs[EDX] };
+
+	nothing(regs);
+	if (!has_leaf_23(cpu))
+		return;
+	switch (subleaf) {
+	case 0:
+		regs[EAX] = hardware[EAX] &
+			    (uint32_t)(BIT(0) | BIT(CPUID_PMU_EXTENDED_COUNTERS) | BIT(CPUID_PMU_EXTENDED_EVENTS));
+		regs[EBX] = hardware[EBX] & (uint32_t)(CPUID_23_EBX_UMASK2 | CPUID_23_EBX_EQ);
+		regs[ECX] = hardware[ECX]; /* slots in a cycle */
+		break;
+	case CPUID_PMU_EXTENDED_COUNTERS:
+		regs[EAX] = (uint32_t)cpu->pmu.guest;
+		regs[EBX] = (uint32_t)(cpu->pmu.guest >> 32);
+		break;
+	case CPUID_PMU_EXTENDED_EVENTS: regs[EAX] = hardware[EAX]; break;
+	}
 }
 
 static void xsave(uint32_t subleaf, uint32_t regs[4])
@@ -84,8 +117,8 @@ static __attribute__((noinline)) void adjust(struct cpu *cpu, uint32_t leaf, uin
 	case CPUID_PMU: pmu_leaf(cpu, regs); break;
 	case CPUID_XSAVE: xsave(subleaf, regs); break;
 	case CPUID_INTEL_PT:
-	case CPUID_ARCH_LBR:
-	case CPUID_PMU_EXTENDED: nothing(regs); break;
+	case CPUID_ARCH_LBR: nothing(regs); break;
+	case CPUID_PMU_EXTENDED: pmu_extended_leaf(cpu, subleaf, regs); break;
 	default:
 		if (cpu->boot->config.hypervisor_bit)
 			hypervisor(leaf, regs);

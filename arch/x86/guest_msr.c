@@ -19,6 +19,8 @@
 	(DEBUGCTL_LBR | DEBUGCTL_BTF | DEBUGCTL_BUS_LOCK_DETECT | DEBUGCTL_FREEZE | DEBUGCTL_UNCORE_PMI |              \
 	 DEBUGCTL_FREEZE_WHILE_SMM | DEBUGCTL_RTM)
 
+#define NR_ALIASES 0x100 /* addresses from MSR_IA32_PMC_GP0_CTR on */
+
 static bool read_feature_control(struct cpu *cpu, uint32_t msr, uint64_t *value)
 {
 	(void)cpu;
@@ -310,7 +312,6 @@ static const struct guest_msr {
 	{ MSR_IA32_LBR_CTL, 2, TRAP_BOTH, ALWAYS, NULL, NULL },
 	{ MSR_IA32_LBR_0_FROM, 0x20, TRAP_BOTH, ALWAYS, NULL, NULL },
 	{ MSR_IA32_LBR_0_TO, 0x20, TRAP_BOTH, ALWAYS, NULL, NULL },
-	{ MSR_IA32_PMC_GP0_CTR, 0x100, TRAP_BOTH, ALWAYS, NULL, NULL },
 };
 
 /* Merged only where the host keeps a fixed counter; otherwise the guest has the register to itself. */
@@ -331,6 +332,26 @@ static bool applies(const struct pmu *pmu, enum when when, bool open)
 	return false;
 }
 
+/*
+ * SDM Vol. 3B, "Architectural Performance Monitoring Version 6": of the four addresses a counter has, the first is the
+ * counter and the second, of general-purpose ones, the selector. The others are of automatic reload.
+ */
+static bool is_guest_alias(const struct pmu *pmu, uint32_t msr)
+{
+	bool fixed = msr >= MSR_IA32_PMC_FX0_CTR;
+	uint32_t n = msr - (fixed ? MSR_IA32_PMC_FX0_CTR : MSR_IA32_PMC_GP0_CTR);
+
+	return pmu->caps.version >= 6 && n % 4 < (fixed ? 1 : 2) && pmu->guest & BIT(n / 4 + (fixed ? 32 : 0));
+}
+
+static void trap_aliases(const struct pmu *pmu, void (*set)(void *, uint32_t, enum msr_trap), void *context)
+{
+	for (uint32_t i = 0; i < NR_ALIASES; i++) {
+		if (!is_guest_alias(pmu, MSR_IA32_PMC_GP0_CTR + i))
+			set(context, MSR_IA32_PMC_GP0_CTR + i, TRAP_BOTH);
+	}
+}
+
 static void trap_range(const struct guest_msr *range, void (*set)(void *, uint32_t, enum msr_trap), void *context)
 {
 	for (uint32_t i = 0; i < range->count; i++)
@@ -339,7 +360,7 @@ static void trap_range(const struct guest_msr *range, void (*set)(void *, uint32
 
 static void trap_host_counters(const struct pmu *pmu, void (*set)(void *, uint32_t, enum msr_trap), void *context)
 {
-	for_each_bit(n, pmu->host & BITS(31, 0)) {
+	for_each_bit(n, pmu->host & BITS(7, 0)) { /* the others have no registers of this kind */
 		set(context, MSR_IA32_PMC0 + (uint32_t)n, TRAP_BOTH);
 		set(context, MSR_IA32_PERFEVTSEL0 + (uint32_t)n, TRAP_BOTH);
 		set(context, MSR_IA32_A_PMC0 + (uint32_t)n, TRAP_BOTH);
@@ -358,6 +379,7 @@ void guest_msr_traps(const struct pmu *pmu, bool open, void (*set)(void *context
 			trap_range(&guest_msrs[i], set, context);
 	}
 	trap_host_counters(pmu, set, context);
+	trap_aliases(pmu, set, context);
 }
 
 static const struct guest_msr *find(const struct pmu *pmu, uint32_t msr)

@@ -15,7 +15,7 @@
 #define  FEATURE_CONTROL_LOCK		BIT(0)
 #define  FEATURE_CONTROL_VMX_IN_SMX	BIT(1)
 #define  FEATURE_CONTROL_VMX		BIT(2)
-#define MSR_IA32_PMC0			0xc1 /* CPUID.0AH:EAX[15:8] of them */
+#define MSR_IA32_PMC0			0xc1 /* 8 of them at most, as of PERFEVTSEL and A_PMC */
 #define MSR_IA32_MTRRCAP		0xfe
 #define  MTRRCAP_VARIABLE		BITS(7, 0)
 #define  MTRRCAP_FIXED			BIT(8)
@@ -32,6 +32,7 @@
 #define  PERFEVTSEL_INV			BIT(23)
 #define  PERFEVTSEL_CMASK		BITS(31, 24)
 #define  PERFEVTSEL_IN_TX		BIT(32)
+#define  PERFEVTSEL_UMASK2		BITS(47, 40) /* version 6 */
 #define MSR_IA32_MISC_ENABLE		0x1a0
 #define  MISC_ENABLE_BTS_UNAVAILABLE	BIT(11)
 #define  MISC_ENABLE_PEBS_UNAVAILABLE	BIT(12)
@@ -128,7 +129,9 @@
 #define MSR_IA32_LBR_CTL		0x14ce
 #define MSR_IA32_LBR_0_FROM		0x1500
 #define MSR_IA32_LBR_0_TO		0x1600
-#define MSR_IA32_PMC_GP0_CTR		0x1900 /* version 6 aliases: 1900H to 19FFH */
+#define MSR_IA32_PMC_GP0_CTR		0x1900 /* version 6, to 19FFH: four addresses a counter */
+#define MSR_IA32_PMC_GP0_CFG_A		0x1901
+#define MSR_IA32_PMC_FX0_CTR		0x1980
 #define MSR_IA32_EFER			0xc0000080
 #define  EFER_LME			BIT(8)
 #define  EFER_LMA			BIT(10)

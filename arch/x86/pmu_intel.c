@@ -1,4 +1,4 @@
-/* Intel's architectural PMU, version 4 and 5. SDM Vol. 3B, "Architectural Performance Monitoring". */
+/* Intel's architectural PMU, version 4 to 6. SDM Vol. 3B, "Architectural Performance Monitoring". */
 #include "cpuid.h"
 #include "hv/cpu.h"
 #include "msr.h"
@@ -6,6 +6,7 @@
 
 #define EVENT_INSTRUCTIONS 0x00c0 /* event select and unit mask of "instructions retired" */
 
+#define NR_OLD_GP      8        /* general-purpose counters with registers of before version 6 */
 #define FIXED(n)       ((n)-32) /* a fixed counter's number from its bit in the global layout */
 #define FIXED_SHIFT(n) (4 * FIXED(n))
 
@@ -56,6 +57,20 @@ static void ident_pebs(struct pmu_caps *caps, const uint32_t features[4])
 	caps->ds_size = caps->pebs_format >= 5 ? 0x1c0 : 0xa0;
 }
 
+/*
+ * SDM Vol. 3B, "Architectural Performance Monitoring Version 6": leaf 0AH knows 8 general-purpose counters, and of a
+ * processor with several kinds of cores what all of them have; this core's own counters are in leaf 23H. The
+ * general-purpose ones are used as far as they are contiguous: the guest's must be.
+ */
+static void count_in_leaf_23(struct pmu_caps *caps)
+{
+	uint32_t regs[4];
+
+	reg_cpuid(CPUID_PMU_EXTENDED, CPUID_PMU_EXTENDED_COUNTERS, regs);
+	caps->nr_gp = (unsigned)__builtin_ctzll(~(uint64_t)regs[0]);
+	caps->fixed = regs[1];
+}
+
 static bool intel_ident(struct pmu_caps *caps)
 {
 	uint32_t regs[4], features[4];
@@ -68,6 +83,8 @@ static bool intel_ident(struct pmu_caps *caps)
 	caps->nr_gp = regs[0] >> 8 & 0xff;
 	caps->width = regs[0] >> 16 & 0xff;
 	caps->fixed = (uint32_t)(BIT(regs[3] & 0x1f) - 1) | (caps->version >= 5 ? regs[2] : 0);
+	if (caps->version >= 6)
+		count_in_leaf_23(caps);
 	caps->counters = (BIT(caps->nr_gp) - 1) | (uint64_t)caps->fixed << 32;
 	caps->capabilities = features[2] & CPUID_1_ECX_PDCM ? reg_rdmsr(MSR_IA32_PERF_CAPABILITIES) : 0;
 	caps->metrics = caps->capabilities & PERF_CAP_METRICS;
@@ -105,7 +122,14 @@ static void intel_set_status(uint64_t bits)
 
 static uint32_t counter_msr(unsigned n)
 {
-	return n < 32 ? MSR_IA32_A_PMC0 + n : MSR_IA32_FIXED_CTR0 + FIXED(n);
+	if (n >= 32)
+		return MSR_IA32_FIXED_CTR0 + FIXED(n);
+	return n < NR_OLD_GP ? MSR_IA32_A_PMC0 + n : MSR_IA32_PMC_GP0_CTR + 4 * n;
+}
+
+static uint32_t selector_msr(unsigned n)
+{
+	return n < NR_OLD_GP ? MSR_IA32_PERFEVTSEL0 + n : MSR_IA32_PMC_GP0_CFG_A + 4 * n;
 }
 
 static uint64_t intel_read(unsigned n)
@@ -126,7 +150,7 @@ static void program_gp(unsigned n, const struct config_event *event)
 		selector = event->event | (uint64_t)event->umask << 8 | PERFEVTSEL_EN |
 			   (event->user ? PERFEVTSEL_USR : 0) | (event->kernel ? PERFEVTSEL_OS : 0) |
 			   (event->period ? PERFEVTSEL_INT : 0);
-	reg_wrmsr(MSR_IA32_PERFEVTSEL0 + n, selector);
+	reg_wrmsr(selector_msr(n), selector);
 }
 
 static void program_fixed(unsigned n, const struct config_event *event)
@@ -149,15 +173,15 @@ static void intel_program(unsigned n, const struct config_event *event)
 }
 
 /*
- * One retired instruction is one event in one cycle: with a counter mask the question is whether 1 reaches it. An edge
- * (a cycle without the event before this one) can't be known here and isn't counted. Nothing runs in a transaction: the
- * exit aborted it.
+ * One retired instruction is one event in one cycle: with a counter mask the question is whether 1 reaches it. Version
+ * 6's EQ asks for "equal" and, inverted, "below but not 0": for 1 that is the same. An edge (a cycle without the event
+ * before this one) can't be known here and isn't counted. Nothing runs in a transaction: the exit aborted it.
  */
 static bool selects_instructions(uint64_t selector, bool user)
 {
 	uint64_t cmask = FIELD_GET(PERFEVTSEL_CMASK, selector);
 
-	if ((selector & PERFEVTSEL_EVENT) != EVENT_INSTRUCTIONS || !(selector & PERFEVTSEL_EN) ||
+	if ((selector & (PERFEVTSEL_EVENT | PERFEVTSEL_UMASK2)) != EVENT_INSTRUCTIONS || !(selector & PERFEVTSEL_EN) ||
 	    !(selector & (user ? PERFEVTSEL_USR : PERFEVTSEL_OS)) || selector & (PERFEVTSEL_EDGE | PERFEVTSEL_IN_TX))
 		return false;
 	return cmask == 0 || (selector & PERFEVTSEL_INV ? cmask > 1 : cmask == 1);
@@ -174,7 +198,7 @@ static uint64_t intel_counts_instructions(uint64_t counters, bool user)
 	uint64_t counting = 0;
 
 	for_each_bit(n, counters & BITS(31, 0)) {
-		if (selects_instructions(reg_rdmsr(MSR_IA32_PERFEVTSEL0 + (uint32_t)n), user))
+		if (selects_instructions(reg_rdmsr(selector_msr((unsigned)n)), user))
 			counting |= BIT(n);
 	}
 	if (counters & BIT(32) && reg_rdmsr(MSR_IA32_FIXED_CTR_CTRL) & (user ? FIXED_CTR_USR : FIXED_CTR_OS))
@@ -187,7 +211,7 @@ static uint64_t intel_interrupting(uint64_t counters)
 	uint64_t interrupting = 0, fixed = 0;
 
 	for_each_bit(n, counters & BITS(31, 0)) {
-		if (reg_rdmsr(MSR_IA32_PERFEVTSEL0 + (uint32_t)n) & PERFEVTSEL_INT)
+		if (reg_rdmsr(selector_msr((unsigned)n)) & PERFEVTSEL_INT)
 			interrupting |= BIT(n);
 	}
 	if (counters >> 32)

@@ -172,8 +172,12 @@ bool pmuvisor_is_running(const struct cpu_registers *cpu)
 	return leaf.ebx == PMUVISOR_CPUID_EBX && leaf.ecx == PMUVISOR_CPUID_ECX && leaf.edx == PMUVISOR_CPUID_EDX;
 }
 
+/* SDM Vol. 3B, "Architectural Performance Monitoring Version 6": leaf 0AH does not know all counters there. */
 unsigned pmu_general_counters(const struct cpu_registers *cpu)
 {
+	if (pmu_version(cpu) >= 6)
+		return (unsigned)__builtin_ctzll(
+			~(uint64_t)cpu->cpuid(CPUID_PMU_EXTENDED, CPUID_PMU_EXTENDED_COUNTERS).eax);
 	return (unsigned)FIELD_GET(CPUID_PMU_EAX_COUNTERS, cpu->cpuid(CPUID_PMU, 0).eax);
 }
 
@@ -183,5 +187,7 @@ uint32_t pmu_fixed_counters(const struct cpu_registers *cpu)
 	struct cpuid leaf = cpu->cpuid(CPUID_PMU, 0);
 	uint32_t below = (UINT32_C(1) << (leaf.edx & CPUID_PMU_EDX_FIXED)) - 1;
 
+	if (pmu_version(cpu) >= 6)
+		return cpu->cpuid(CPUID_PMU_EXTENDED, CPUID_PMU_EXTENDED_COUNTERS).ebx;
 	return (pmu_version(cpu) >= 5 ? leaf.ecx : 0) | below;
 }

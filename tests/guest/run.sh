@@ -4,6 +4,7 @@
 # Runs one guest on the test machine and judges it: bare (as the firmware's boot loader), or under pmuvisor in direct
 # mode (no host event in guest mode) or shared mode (host events live). Further lines go into pmuvisor.conf; an `event`
 # among them replaces the mode's own. GUEST_ARGS: words for the guest, such as pmis=100000. TAG: a name for the run.
+# MODEL: the processor, icelake if not given (see tests/machine/run); the name of another goes before the tag.
 # The outcome lies in build/tests/guest/out/; the exit status is 0 if the guest passed.
 set -eu
 
@@ -11,9 +12,12 @@ set -eu
 mode=$1 name=$2
 shift 2
 
+model=${MODEL:-icelake}
+tag=${TAG:-}
+[ "$model" = icelake ] || tag=$model${tag:+-$tag}
 build=${BUILD:-build}
 efi=$build/tests/guest/$name.efi
-out=$build/tests/guest/out/$mode-$name${TAG:+-$TAG}
+out=$build/tests/guest/out/$mode-$name${tag:+-$tag}
 mkdir -p "$out"
 rm -f "$out"/*.txt "$out/tap" "$out/verdict"
 
@@ -47,6 +51,6 @@ esac
 
 tools/image.sh "$out/disk.img" "${files[@]}" "$out/guest.args:guest.args"
 status=0
-tests/machine/run --disk "$out/disk.img" --out "$out" --deadline "$deadline" > "$out/run.txt" || status=$?
+tests/machine/run --model "$model" --disk "$out/disk.img" --out "$out" --deadline "$deadline" > "$out/run.txt" || status=$?
 rm -f "$out/disk.img"
-tests/guest/judge.py "$mode" "$name" "${TAG:-}" "$out" "$status" "$expected"
+tests/guest/judge.py "$mode" "$name" "$tag" "$out" "$status" "$expected"

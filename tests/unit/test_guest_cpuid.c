@@ -135,9 +135,34 @@ static void pmu_versions(void **state)
 	cpu.pmu.guest = BITS(3, 0) | BITS(34, 32);
 	hardware = (struct leaf){ 0x07300804, 0, 0, 0x603 };
 	check(0xa, 0, (struct leaf){ 0x07300404, 0, 0, 0x603 });
-	cpu.pmu.caps.version = 6; /* its alias registers are hidden */
-	hardware = (struct leaf){ 0x07300806, 0, 0x7, 0x603 };
-	check(0xa, 0, (struct leaf){ 0x07300405, 0, 0x7, 0x603 });
+	cpu.pmu.caps.version = 7; /* what it adds isn't known here */
+	hardware = (struct leaf){ 0x07300807, 0, 0x7, 0x603 };
+	check(0xa, 0, (struct leaf){ 0x07300406, 0, 0x7, 0x603 });
+}
+
+/* An Arrow Lake's performance core: 8 and 3 counters in leaf 0AH, 10 and 4 in leaf 23H. */
+static void pmu_version_6(void **state)
+{
+	(void)state;
+	cpu.pmu.caps.version = 6;
+	cpu.pmu.guest = BITS(7, 0) | BITS(35, 32);
+	hardware = (struct leaf){ 0x0d300806, 0x280, 0x7, 0x8603 };
+	check(0xa, 0, hardware);
+	cpu.pmu.guest = BITS(8, 0) | BITS(35, 32);
+	check(0xa, 0, hardware);
+	cpu.pmu.guest = BITS(3, 0) | BIT(32) | BITS(35, 34);
+	check(0xa, 0, (struct leaf){ 0x0d300406, 0x280, 0x5, 0x8601 });
+	hardware = ALL_ONES;
+	check(7, 1, ALL_ONES);
+	check(0x23, 0, (struct leaf){ 1u << 0 | 1u << 1 | 1u << 3, 3, ONES, 0 }); /* neither subleaf 2 nor 4, 5 */
+	check(0x23, 1, (struct leaf){ 0xf, 0xd, 0, 0 });
+	check(0x23, 2, ALL_ZEROS);
+	check(0x23, 3, (struct leaf){ ONES, 0, 0, 0 });
+	for (uint32_t subleaf = 4; subleaf < 16; subleaf++)
+		check(0x23, subleaf, ALL_ZEROS);
+	hardware = ALL_ZEROS;
+	check(7, 1, ALL_ZEROS);
+	check(0x23, 0, ALL_ZEROS);
 }
 
 static void hidden_state_components(void **state)
@@ -204,6 +229,7 @@ int main(void)
 		cmocka_unit_test_setup(extended_features, setup),
 		cmocka_unit_test_setup(pmu_share, setup),
 		cmocka_unit_test_setup(pmu_versions, setup),
+		cmocka_unit_test_setup(pmu_version_6, setup),
 		cmocka_unit_test_setup(hidden_state_components, setup),
 		cmocka_unit_test_setup(hidden_leaves, setup),
 		cmocka_unit_test_setup(hypervisor_leaves, setup),

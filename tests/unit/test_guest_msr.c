@@ -186,7 +186,19 @@ static const struct range always[] = {
 	{ 0x3f6, 0x3f7, TRAP_BOTH },   { 0x480, 0x493, TRAP_BOTH },   { 0x560, 0x58f, TRAP_BOTH },
 	{ 0x600, 0x600, TRAP_BOTH },   { 0x680, 0x6ff, TRAP_BOTH },   { 0xda0, 0xda0, TRAP_WRITE },
 	{ 0xdc0, 0xddf, TRAP_BOTH },   { 0x1200, 0x121f, TRAP_BOTH }, { 0x14ce, 0x14cf, TRAP_BOTH },
-	{ 0x1500, 0x151f, TRAP_BOTH }, { 0x1600, 0x161f, TRAP_BOTH }, { 0x1900, 0x19ff, TRAP_BOTH },
+	{ 0x1500, 0x151f, TRAP_BOTH }, { 0x1600, 0x161f, TRAP_BOTH },
+};
+
+/* Version 6's addresses of counters: all, and the guest's in traps_of_version_6(). */
+static const struct range aliases[] = {
+	{ 0x1900, 0x19ff, TRAP_BOTH },
+};
+
+static const struct range guest_aliases[] = {
+	{ 0x1900, 0x1901, TRAP_NEVER }, { 0x1904, 0x1905, TRAP_NEVER }, { 0x1908, 0x1909, TRAP_NEVER },
+	{ 0x190c, 0x190d, TRAP_NEVER }, { 0x1910, 0x1911, TRAP_NEVER }, { 0x1914, 0x1915, TRAP_NEVER },
+	{ 0x1918, 0x1919, TRAP_NEVER }, { 0x191c, 0x191d, TRAP_NEVER }, { 0x1980, 0x1980, TRAP_NEVER },
+	{ 0x1984, 0x1984, TRAP_NEVER }, { 0x198c, 0x198c, TRAP_NEVER },
 };
 
 static const struct range granted[] = {
@@ -217,23 +229,34 @@ static void record(void *context, uint32_t msr, enum msr_trap trap)
 	found[msr] = (uint8_t)trap;
 }
 
-static void check_traps(uint64_t host, bool open, const struct range *counters, size_t n)
+static void expect_always(bool open)
 {
 	memset(expected, TRAP_NEVER, sizeof(expected));
-	memset(found, TRAP_NEVER, sizeof(found));
-	cpu.pmu.host = host;
-	cpu.pmu.guest = ALL & ~host;
 	expect(always, ARRAY_SIZE(always));
+	expect(aliases, ARRAY_SIZE(aliases));
 	if (cpu.pmu.pebs.offer == PEBS_OFFERED)
 		expect(granted, ARRAY_SIZE(granted));
 	if (!open)
 		expect(closed, ARRAY_SIZE(closed));
-	expect(counters, n);
+}
+
+static void compare_traps(bool open)
+{
+	memset(found, TRAP_NEVER, sizeof(found));
 	guest_msr_traps(&cpu.pmu, open, record, found);
 	for (uint32_t msr = 0; msr < MSRS; msr++) {
 		if (found[msr] != expected[msr])
 			fail_msg("MSR %x: trap %d, expected %d", msr, found[msr], expected[msr]);
 	}
+}
+
+static void check_traps(uint64_t host, bool open, const struct range *counters, size_t n)
+{
+	cpu.pmu.host = host;
+	cpu.pmu.guest = ALL & ~host;
+	expect_always(open);
+	expect(counters, n);
+	compare_traps(open);
 }
 
 static void traps_of_the_default_partition(void **state)
@@ -282,6 +305,29 @@ static void traps_with_pebs_and_metrics(void **state)
 	grant_pebs_and_metrics();
 	check_traps(0, true, NULL, 0);
 	check_traps(0, false, NULL, 0);
+}
+
+/*
+ * Ten general-purpose counters: the last two have no registers of the older kind, so what is at those addresses is
+ * nothing of the PMU's.
+ */
+static void traps_of_version_6(void **state)
+{
+	static const struct range counters[] = {
+		{ 0x30b, 0x30b, TRAP_BOTH },
+		{ 0x38d, 0x38d, TRAP_BOTH },
+	};
+
+	(void)state;
+	cpu.pmu.caps.version = 6;
+	cpu.pmu.host = GP(8) | GP(9) | FIXED(2);
+	cpu.pmu.guest = (ALL | GP(8) | GP(9)) & ~cpu.pmu.host;
+	for (unsigned open = 0; open < 2; open++) {
+		expect_always(open);
+		expect(counters, ARRAY_SIZE(counters));
+		expect(guest_aliases, ARRAY_SIZE(guest_aliases));
+		compare_traps(open);
+	}
 }
 
 /* What the instructions do. */
@@ -619,6 +665,7 @@ int main(void)
 		cmocka_unit_test_setup(traps_of_the_default_partition, setup),
 		cmocka_unit_test_setup(traps_with_a_fixed_counter_of_the_host, setup),
 		cmocka_unit_test_setup(traps_with_nothing_of_the_host, setup),
+		cmocka_unit_test_setup(traps_of_version_6, setup),
 		cmocka_unit_test_setup(traps_with_pebs_and_metrics, setup),
 		cmocka_unit_test_setup(hidden_registers_fault, setup),
 		cmocka_unit_test_setup(vmx_reads_locked_off, setup),

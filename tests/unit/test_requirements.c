@@ -10,11 +10,13 @@
 
 #define ALL_CONTROLS UINT64_C(0xffffffff00000000) /* nothing must be 1, everything may */
 
-static struct cpuid leaves[16], extended, hypervisor;
+static struct cpuid leaves[16], leaf_23, extended, hypervisor;
 static uint64_t msrs[0xa00];
 
 static struct cpuid fake_cpuid(uint32_t leaf, uint32_t subleaf)
 {
+	if (leaf == 0x23 && subleaf == 1)
+		return leaf_23;
 	assert_int_equal(subleaf, 0);
 	if (leaf == 0x80000001)
 		return extended;
@@ -71,6 +73,20 @@ static void fixed_counters_by_version(void **state)
 	assert_int_equal(pmu_fixed_counters(&cpu), 0x7);
 	leaves[10] = (struct cpuid){ 0x07300405, 0, 0x21, 0x603 };
 	assert_int_equal(pmu_fixed_counters(&cpu), 0x27);
+}
+
+/* A processor of several kinds of cores: leaf 0AH has what all have, leaf 23H what this one has. */
+static void counters_of_version_6(void **state)
+{
+	(void)state;
+	leaves[10] = (struct cpuid){ 0x0d300806, 0x280, 0x7, 0x8603 };
+	leaf_23 = (struct cpuid){ 0x3ff, 0xf, 0, 0 };
+	assert_true(requirements_met(&cpu, error));
+	assert_int_equal(pmu_general_counters(&cpu), 10);
+	assert_int_equal(pmu_fixed_counters(&cpu), 0xf);
+	leaf_23 = (struct cpuid){ 0xff, 0x77, 0, 0 };
+	assert_int_equal(pmu_general_counters(&cpu), 8);
+	assert_int_equal(pmu_fixed_counters(&cpu), 0x77);
 }
 
 static void missing(uint32_t *word, unsigned bit, const char *expected)
@@ -194,6 +210,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(ice_lake_will_do, ice_lake),
 		cmocka_unit_test_setup(fixed_counters_by_version, ice_lake),
+		cmocka_unit_test_setup(counters_of_version_6, ice_lake),
 		cmocka_unit_test_setup(each_feature_is_missed, ice_lake),
 		cmocka_unit_test_setup(each_msr_bit_is_missed, ice_lake),
 		cmocka_unit_test_setup(memory_has_one_name, ice_lake),
