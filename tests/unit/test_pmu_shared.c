@@ -1,0 +1,386 @@
+/*
+ * PEBS and metrics in shared mode: which status bits stay in the hardware, which cause a PMI of the guest's, and what
+ * the guest reads. The processor's registers are played here; that nothing else differs from a bare PMU is for the
+ * refinement test.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "arch/x86/apic.h"
+#include "hv/pmu_private.h"
+
+#define COUNTERS (BITS(7, 0) | BITS(35, 32))
+#define HOST     BIT(6)
+
+static struct cpu cpu;
+static struct hv_config config;
+static uint64_t status, counters[36], interrupting, inuse, enabled, pebs_enable;
+static uint32_t lvtpc;
+static bool inuse_pebs;
+
+static bool ident(struct pmu_caps *caps)
+{
+	*caps = (struct pmu_caps){
+		.version = 5,
+		.nr_gp = 8,
+		.width = 48,
+		.fixed = 0xf,
+		.counters = COUNTERS,
+		.clear_flags = PMU_METRICS | BITS(63, 58),
+		.set_flags = PMU_METRICS | BITS(62, 58),
+		.metrics = true,
+		.pebs = true,
+		.pebs_ept_friendly = true,
+	};
+	return true;
+}
+
+static void enable(uint64_t bits)
+{
+	enabled = bits;
+}
+
+static uint64_t read_enabled(void)
+{
+	return enabled;
+}
+
+static uint64_t read_status(void)
+{
+	return status;
+}
+
+static void clear_status(uint64_t bits)
+{
+	status &= ~bits;
+}
+
+static void set_status(uint64_t bits)
+{
+	status |= bits;
+}
+
+static uint64_t read_counter(unsigned n)
+{
+	return counters[n];
+}
+
+static void write_counter(unsigned n, uint64_t value)
+{
+	counters[n] = value;
+}
+
+static void program(unsigned n, const struct config_event *event)
+{
+	(void)n, (void)event;
+}
+
+static uint64_t same(uint64_t bits)
+{
+	return bits;
+}
+
+static uint64_t counts_instructions(uint64_t bits, bool user)
+{
+	return user ? 0 : bits & COUNTERS;
+}
+
+static uint64_t read_interrupting(uint64_t bits)
+{
+	return bits & interrupting;
+}
+
+static uint64_t read_inuse(uint64_t bits, bool pebs)
+{
+	inuse_pebs = pebs;
+	return bits & inuse;
+}
+
+static uint64_t read_pebs(void)
+{
+	return pebs_enable;
+}
+
+static void write_pebs(uint64_t bits)
+{
+	pebs_enable = bits;
+}
+
+static const struct pmu_ops pmu_ops = {
+	.ident = ident,
+	.enable = enable,
+	.enabled = read_enabled,
+	.status = read_status,
+	.clear_status = clear_status,
+	.set_status = set_status,
+	.read = read_counter,
+	.write = write_counter,
+	.program = program,
+	.used = same,
+	.counts_instructions = counts_instructions,
+	.interrupting = read_interrupting,
+	.inuse = read_inuse,
+	.pebs_enabled = read_pebs,
+	.pebs_enable = write_pebs,
+};
+
+uint64_t reg_rdtsc(void)
+{
+	return 0;
+}
+
+bool apic_is_x2apic(void)
+{
+	return true;
+}
+
+uint32_t apic_read(unsigned offset)
+{
+	assert_int_equal(offset, APIC_LVTPC);
+	return lvtpc;
+}
+
+void apic_write(unsigned offset, uint32_t value)
+{
+	assert_int_equal(offset, APIC_LVTPC);
+	lvtpc = value;
+}
+
+void apic_self_ipi(uint32_t vector)
+{
+	(void)vector;
+	fail();
+}
+
+static bool nmi_blocked(struct cpu *owner)
+{
+	assert_ptr_equal(owner, &cpu);
+	return false;
+}
+
+static uint64_t read_guest(struct cpu *owner, enum guest_register reg)
+{
+	assert_ptr_equal(owner, &cpu);
+	assert_int_equal(reg, GUEST_CPL);
+	return 0;
+}
+
+static const struct hv_ops ops = { .nmi_blocked = nmi_blocked, .read = read_guest };
+
+/* One host event in the guest, on counter 6, that samples; the guest's LVTPC is an unmasked NMI. */
+static int setup(void **state)
+{
+	(void)state;
+	cpu = (struct cpu){ .ops = &ops, .x2apic = true };
+	config = (struct hv_config){ .host_counters = 2, .nr_events = 1 };
+	config.events[0] = (struct config_event){
+		.event = 0xc0, .user = true, .kernel = true, .guest = true, .period = 1000
+	};
+	memset(counters, 0, sizeof(counters));
+	status = interrupting = inuse = enabled = pebs_enable = 0;
+	lvtpc = LVT_MASKED;
+	assert_true(pmu_init(&cpu, &pmu_ops, &config));
+	assert_true(cpu.pmu.shared && !cpu.pmu.window);
+	assert_true(pmu_write_lvtpc(&cpu, LVT_NMI));
+	return 0;
+}
+
+/* The APIC accepts a PMI, and its NMI exits. */
+static void pmi(void)
+{
+	assert_false(lvtpc & LVT_MASKED);
+	lvtpc |= LVT_MASKED;
+	pmu_nmi(&cpu);
+}
+
+static uint64_t read_global(enum pmu_global reg)
+{
+	uint64_t value;
+
+	assert_true(pmu_read_global(&cpu, reg, &value));
+	return value;
+}
+
+static void enable_pebs(uint64_t bits)
+{
+	assert_true(pebs_write_enable(&cpu.pmu, bits));
+}
+
+static void armed_bits_stay_at_a_host_pmi(void **state)
+{
+	(void)state;
+	enable_pebs(BIT(1));
+	status = BIT(0) | BIT(1) | BIT(7);
+	pmi();
+	assert_false(cpu.nmi.pending);
+	assert_int_equal(status, BIT(1));
+	assert_int_equal(cpu.pmu.guest_status, BIT(0));
+	assert_int_equal(read_global(PMU_STATUS), BIT(0) | BIT(1));
+}
+
+static void a_full_buffer_is_a_pmi_of_the_guest(void **state)
+{
+	(void)state;
+	enable_pebs(BIT(1));
+	status = PMU_STATUS_PEBS | BIT(7);
+	pmi();
+	assert_true(cpu.nmi.pending);
+	assert_int_equal(cpu.pmu.stats.guest_pmis, 1);
+	assert_int_equal(cpu.pmu.stats.host_pmis, 1);
+	assert_int_equal(status, 0);
+	assert_int_equal(read_global(PMU_STATUS), PMU_STATUS_PEBS);
+	pmu_nmi_injected(&cpu); /* the window */
+	assert_int_equal(status, PMU_STATUS_PEBS);
+}
+
+static void so_are_metrics(void **state)
+{
+	(void)state;
+	status = PMU_METRICS | BIT(7);
+	pmi();
+	assert_true(cpu.nmi.pending);
+	assert_int_equal(read_global(PMU_STATUS), PMU_METRICS);
+}
+
+static void an_armed_counter_may_interrupt_too(void **state)
+{
+	(void)state;
+	enable_pebs(BIT(1));
+	interrupting = BIT(1);
+	status = BIT(1) | BIT(7);
+	pmi();
+	assert_true(cpu.nmi.pending);
+	assert_int_equal(status, BIT(1));
+}
+
+static void a_full_buffer_freezes(void **state)
+{
+	(void)state;
+	pmu_write_freeze(&cpu, PMU_STATUS_CTR_FROZEN);
+	assert_true(pmu_write_global(&cpu, PMU_CTRL, BITS(3, 0)));
+	assert_int_equal(cpu.pmu.gate.guest_ctrl, BITS(3, 0) | BIT(7));
+	status = PMU_STATUS_PEBS;
+	pmi();
+	assert_int_equal(read_global(PMU_STATUS), PMU_STATUS_PEBS | PMU_STATUS_CTR_FROZEN);
+	assert_int_equal(cpu.pmu.gate.guest_ctrl, BIT(7));
+	assert_true(pmu_write_global(&cpu, PMU_STATUS_CLEAR, PMU_STATUS_PEBS | PMU_STATUS_CTR_FROZEN));
+	assert_int_equal(cpu.pmu.gate.guest_ctrl, BITS(3, 0) | BIT(7));
+}
+
+/* A masked PMI: nothing exits, and the status is the hardware's alone. */
+static void status_is_there_without_a_pmi(void **state)
+{
+	(void)state;
+	status = PMU_STATUS_PEBS | BIT(2) | BIT(7);
+	assert_int_equal(read_global(PMU_STATUS), PMU_STATUS_PEBS | BIT(2));
+	assert_true(pmu_write_global(&cpu, PMU_STATUS_CLEAR, PMU_STATUS_PEBS | BIT(2)));
+	assert_int_equal(status, BIT(7));
+	assert_int_equal(read_global(PMU_STATUS), 0);
+}
+
+static void setting_the_bit_arms(void **state)
+{
+	(void)state;
+	enable_pebs(BIT(1));
+	assert_true(pmu_write_global(&cpu, PMU_STATUS_SET, BIT(0) | BIT(1) | PMU_STATUS_PEBS));
+	assert_int_equal(status, BIT(1));
+	assert_int_equal(cpu.pmu.guest_status, BIT(0) | PMU_STATUS_PEBS);
+	assert_false(pmu_write_global(&cpu, PMU_STATUS_SET, BIT(7)));
+}
+
+static void so_does_an_emulated_wrap(void **state)
+{
+	(void)state;
+	enable_pebs(BIT(1));
+	assert_true(pmu_write_global(&cpu, PMU_CTRL, BITS(2, 0)));
+	counters[0] = counters[1] = BITS(47, 0);
+	pmu_emulated(&cpu);
+	assert_int_equal(counters[0] | counters[1], 0);
+	assert_int_equal(counters[2], 1);
+	assert_int_equal(status, BIT(1));
+	assert_int_equal(cpu.pmu.guest_status, BIT(0));
+	assert_false(cpu.nmi.pending);
+}
+
+static void a_window_leaves_armed_bits_alone(void **state)
+{
+	(void)state;
+	enable_pebs(BIT(1));
+	status = PMU_STATUS_PEBS | BIT(1);
+	pmi();
+	pmu_nmi_injected(&cpu);
+	assert_true(cpu.pmu.window);
+	assert_int_equal(status, PMU_STATUS_PEBS | BIT(1));
+	status |= BIT(2) | BIT(3);
+	pebs_exited(&cpu.pmu, BIT(2)); /* what the handler wrote, as the exit at its end finds it */
+	pmu_window_end(&cpu);
+	assert_int_equal(status, BIT(2));
+	assert_int_equal(cpu.pmu.guest_status, PMU_STATUS_PEBS | BIT(1) | BIT(3));
+}
+
+static void modes_change_around_armed_bits(void **state)
+{
+	(void)state;
+	enable_pebs(BIT(1));
+	status = BIT(1);
+	cpu.pmu.guest_status = BIT(0);
+	pmu_host_enable(&cpu, false);
+	assert_int_equal(status, BIT(0) | BIT(1));
+	pmu_host_enable(&cpu, true);
+	assert_int_equal(status, BIT(1));
+	assert_int_equal(cpu.pmu.guest_status, BIT(0));
+}
+
+static void in_use_with_pebs(void **state)
+{
+	(void)state;
+	inuse = COUNTERS;
+	assert_int_equal(read_global(PMU_INUSE), BITS(5, 0) | BITS(35, 32));
+	assert_false(inuse_pebs);
+	enable_pebs(BIT(1));
+	read_global(PMU_INUSE);
+	assert_true(inuse_pebs);
+}
+
+static void metrics_go_with_their_counter(void **state)
+{
+	(void)state;
+	assert_true(pmu_write_global(&cpu, PMU_CTRL, PMU_METRICS | BIT(35)));
+	assert_int_equal(read_global(PMU_CTRL), PMU_METRICS | BIT(35));
+	assert_int_equal(cpu.pmu.gate.guest_ctrl, PMU_METRICS | BIT(35) | BIT(7));
+	assert_int_equal(cpu.pmu.gate.host_ctrl & PMU_METRICS, 0);
+	counters[35] = 5;
+	pmu_emulated(&cpu); /* bit 48 is no counter */
+	assert_int_equal(counters[35], 6);
+	setup(NULL);
+	config.host_fixed = 1 << 3;
+	memset(&cpu.pmu, 0, sizeof(cpu.pmu));
+	assert_true(pmu_init(&cpu, &pmu_ops, &config));
+	assert_false(pmu_write_global(&cpu, PMU_CTRL, PMU_METRICS));
+	assert_false(pmu_write_global(&cpu, PMU_STATUS_CLEAR, PMU_METRICS));
+	assert_false(pmu_write_global(&cpu, PMU_STATUS_SET, PMU_METRICS));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(armed_bits_stay_at_a_host_pmi, setup),
+		cmocka_unit_test_setup(a_full_buffer_is_a_pmi_of_the_guest, setup),
+		cmocka_unit_test_setup(so_are_metrics, setup),
+		cmocka_unit_test_setup(an_armed_counter_may_interrupt_too, setup),
+		cmocka_unit_test_setup(a_full_buffer_freezes, setup),
+		cmocka_unit_test_setup(status_is_there_without_a_pmi, setup),
+		cmocka_unit_test_setup(setting_the_bit_arms, setup),
+		cmocka_unit_test_setup(so_does_an_emulated_wrap, setup),
+		cmocka_unit_test_setup(a_window_leaves_armed_bits_alone, setup),
+		cmocka_unit_test_setup(modes_change_around_armed_bits, setup),
+		cmocka_unit_test_setup(in_use_with_pebs, setup),
+		cmocka_unit_test_setup(metrics_go_with_their_counter, setup),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
