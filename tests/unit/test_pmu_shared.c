@@ -214,7 +214,7 @@ static void armed_bits_stay_at_a_host_pmi(void **state)
 {
 	(void)state;
 	enable_pebs(BIT(1));
-	status = BIT(0) | BIT(1) | BIT(7);
+	status = BIT(0) | BIT(1) | HOST;
 	pmi();
 	assert_false(cpu.nmi.pending);
 	assert_int_equal(status, BIT(1));
@@ -226,7 +226,7 @@ static void a_full_buffer_is_a_pmi_of_the_guest(void **state)
 {
 	(void)state;
 	enable_pebs(BIT(1));
-	status = PMU_STATUS_PEBS | BIT(7);
+	status = PMU_STATUS_PEBS | HOST;
 	pmi();
 	assert_true(cpu.nmi.pending);
 	assert_int_equal(cpu.pmu.stats.guest_pmis, 1);
@@ -240,7 +240,7 @@ static void a_full_buffer_is_a_pmi_of_the_guest(void **state)
 static void so_are_metrics(void **state)
 {
 	(void)state;
-	status = PMU_METRICS | BIT(7);
+	status = PMU_METRICS | HOST;
 	pmi();
 	assert_true(cpu.nmi.pending);
 	assert_int_equal(read_global(PMU_STATUS), PMU_METRICS);
@@ -251,7 +251,7 @@ static void an_armed_counter_may_interrupt_too(void **state)
 	(void)state;
 	enable_pebs(BIT(1));
 	interrupting = BIT(1);
-	status = BIT(1) | BIT(7);
+	status = BIT(1) | HOST;
 	pmi();
 	assert_true(cpu.nmi.pending);
 	assert_int_equal(status, BIT(1));
@@ -262,23 +262,23 @@ static void a_full_buffer_freezes(void **state)
 	(void)state;
 	pmu_write_freeze(&cpu, PMU_STATUS_CTR_FROZEN);
 	assert_true(pmu_write_global(&cpu, PMU_CTRL, BITS(3, 0)));
-	assert_int_equal(cpu.pmu.gate.guest_ctrl, BITS(3, 0) | BIT(7));
+	assert_int_equal(cpu.pmu.gate.guest_ctrl, BITS(3, 0) | HOST);
 	status = PMU_STATUS_PEBS;
 	pmi();
 	assert_int_equal(read_global(PMU_STATUS), PMU_STATUS_PEBS | PMU_STATUS_CTR_FROZEN);
-	assert_int_equal(cpu.pmu.gate.guest_ctrl, BIT(7));
+	assert_int_equal(cpu.pmu.gate.guest_ctrl, HOST);
 	assert_true(pmu_write_global(&cpu, PMU_STATUS_CLEAR, PMU_STATUS_PEBS | PMU_STATUS_CTR_FROZEN));
-	assert_int_equal(cpu.pmu.gate.guest_ctrl, BITS(3, 0) | BIT(7));
+	assert_int_equal(cpu.pmu.gate.guest_ctrl, BITS(3, 0) | HOST);
 }
 
 /* A masked PMI: nothing exits, and the status is the hardware's alone. */
 static void status_is_there_without_a_pmi(void **state)
 {
 	(void)state;
-	status = PMU_STATUS_PEBS | BIT(2) | BIT(7);
+	status = PMU_STATUS_PEBS | BIT(2) | HOST;
 	assert_int_equal(read_global(PMU_STATUS), PMU_STATUS_PEBS | BIT(2));
 	assert_true(pmu_write_global(&cpu, PMU_STATUS_CLEAR, PMU_STATUS_PEBS | BIT(2)));
-	assert_int_equal(status, BIT(7));
+	assert_int_equal(status, HOST);
 	assert_int_equal(read_global(PMU_STATUS), 0);
 }
 
@@ -289,7 +289,7 @@ static void setting_the_bit_arms(void **state)
 	assert_true(pmu_write_global(&cpu, PMU_STATUS_SET, BIT(0) | BIT(1) | PMU_STATUS_PEBS));
 	assert_int_equal(status, BIT(1));
 	assert_int_equal(cpu.pmu.guest_status, BIT(0) | PMU_STATUS_PEBS);
-	assert_false(pmu_write_global(&cpu, PMU_STATUS_SET, BIT(7)));
+	assert_false(pmu_write_global(&cpu, PMU_STATUS_SET, HOST));
 }
 
 static void so_does_an_emulated_wrap(void **state)
@@ -351,7 +351,7 @@ static void metrics_go_with_their_counter(void **state)
 	(void)state;
 	assert_true(pmu_write_global(&cpu, PMU_CTRL, PMU_METRICS | BIT(35)));
 	assert_int_equal(read_global(PMU_CTRL), PMU_METRICS | BIT(35));
-	assert_int_equal(cpu.pmu.gate.guest_ctrl, PMU_METRICS | BIT(35) | BIT(7));
+	assert_int_equal(cpu.pmu.gate.guest_ctrl, PMU_METRICS | BIT(35) | HOST);
 	assert_int_equal(cpu.pmu.gate.host_ctrl & PMU_METRICS, 0);
 	counters[35] = 5;
 	pmu_emulated(&cpu); /* bit 48 is no counter */
