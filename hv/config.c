@@ -77,6 +77,19 @@ static bool parse_pebs(struct parser *p, char *value)
 	return true;
 }
 
+static bool parse_lbr(struct parser *p, char *value)
+{
+	static const char *const words[] = {
+		[CONFIG_LBR_GUEST] = "guest", [CONFIG_LBR_HOST] = "host", [CONFIG_LBR_BOTH] = "both"
+	};
+	unsigned chosen;
+
+	if (!parse_one_of(p, value, words, &chosen))
+		return false;
+	p->config->lbr = (enum config_lbr)chosen;
+	return true;
+}
+
 static bool parse_hypervisor_bit(struct parser *p, char *value)
 {
 	return parse_choice(p, value, "off", "on", &p->config->hypervisor_bit);
@@ -161,6 +174,7 @@ static const struct {
 	[KEY_EVENT] = { "event", config_parse_event },
 	[KEY_RDPMC] = { "rdpmc", parse_rdpmc },
 	[KEY_PEBS] = { "pebs", parse_pebs },
+	[KEY_LBR] = { "lbr", parse_lbr },
 	[KEY_HYPERVISOR_BIT] = { "hypervisor-bit", parse_hypervisor_bit },
 	[KEY_CPUS] = { "cpus", parse_cpus },
 	[KEY_SERIAL] = { "serial", parse_serial },

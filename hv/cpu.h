@@ -50,7 +50,8 @@ enum guest_register {
 	GUEST_CR3,
 	GUEST_CR4, /* as the guest sees it */
 	GUEST_EFER,
-	GUEST_DEBUGCTL, /* less the freeze bits, which are in struct pmu */
+	GUEST_DEBUGCTL, /* while closed less the freeze bits, which are in struct pmu */
+	GUEST_FREEZE,   /* DEBUGCTL's freeze bits, as PMU_STATUS_*_FROZEN; while open; read-only */
 };
 
 /*

@@ -94,7 +94,7 @@ void host_events_overflowed(struct pmu *pmu, uint64_t counters)
 		if (counters & BIT(event->counter))
 			reload(pmu, event, pmu->ops->read(event->counter));
 	}
-	pmu->ops->clear_status(counters);
+	pmu->ops->clear_status(counters | (pmu_freezes_for_host(pmu) ? PMU_STATUS_LBR_FROZEN : 0));
 }
 
 #define HELD_BACK BIT(40)

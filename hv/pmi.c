@@ -122,11 +122,14 @@ static void lvtpc_accept(struct pmu *pmu, uint32_t lvtpc)
 		lvtpc_write(pmu->guest_lvtpc);
 }
 
-static void freeze(struct pmu *pmu)
+static void freeze(struct cpu *cpu)
 {
-	if (!pmu->guest_freeze)
+	struct pmu *pmu = &cpu->pmu;
+	uint64_t wanted = pmu_guest_freeze(cpu);
+
+	if (!wanted)
 		return;
-	pmu_raise_status(pmu, pmu->guest_freeze);
+	pmu_raise_status(pmu, wanted);
 	pmu_update_gate(pmu);
 }
 
@@ -135,7 +138,7 @@ void guest_pmi(struct cpu *cpu)
 	struct pmu *pmu = &cpu->pmu;
 	uint32_t lvtpc = pmu_is_open(pmu) ? lvtpc_read() : pmu->guest_lvtpc;
 
-	freeze(pmu);
+	freeze(cpu);
 	if (!is_deliverable(lvtpc)) {
 		pmu->stats.guest_pmis_masked++;
 		return;
@@ -186,6 +189,8 @@ static void shared_nmi(struct cpu *cpu)
 	status = pmu->ops->status();
 	host = status & pmu->host;
 	guest = status & ~pmu->host;
+	if (host & pmu->host_sampling && status & PMU_STATUS_LBR_FROZEN && pmu_freezes_for_host(pmu))
+		lbr_capture(pmu);
 	pmi = sync(pmu, host & pmu->host_sampling || guest & (pmu->guest | PMU_STATUS_PMI));
 	step_end(pmu);
 	pmu->guest_status |= pmu_take_status(pmu, status);
@@ -331,6 +336,6 @@ void pmu_apic_accessed(struct cpu *cpu)
 	guest = pmu_take_status(pmu, pmu->ops->status());
 	pmu->guest_status |= guest;
 	if (interrupts(pmu, guest))
-		freeze(pmu);
+		freeze(cpu);
 	settle(pmu);
 }

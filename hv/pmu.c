@@ -13,17 +13,23 @@ static bool frozen(const struct pmu *pmu)
 	return pmu->guest_status & PMU_STATUS_CTR_FROZEN;
 }
 
+uint64_t pmu_guest_freeze(struct cpu *cpu)
+{
+	return pmu_is_open(&cpu->pmu) ? cpu->ops->read(cpu, GUEST_FREEZE) : cpu->pmu.guest_freeze;
+}
+
 void pmu_update_gate(struct pmu *pmu)
 {
 	struct pmu_gate *gate = &pmu->gate;
 
 	gate->open = pmu_is_open(pmu);
 	gate->rdpmc_open = gate->open || pmu->rdpmc_direct;
+	lbr_update_gate(pmu);
 	/*
 	 * With the host's counters running, a freeze by hardware would stop them for the guest's PMI, and the guest's
 	 * for the host's: while closed it is done here, at the PMI.
 	 */
-	gate->freeze = gate->open ? pmu->guest_freeze : 0;
+	gate->freeze = gate->open ? pmu->guest_freeze : gate->records ? PMU_STATUS_LBR_FROZEN : 0;
 	gate->nmi_exits = pmu->shared || gate->nmi_window;
 	gate->host_ctrl = pmu->window ? 0 : pmu->host_in_host;
 	if (!gate->open)
@@ -37,22 +43,34 @@ static uint64_t statuses(const struct pmu *pmu)
 	return pmu->guest | pmu->caps.clear_flags;
 }
 
+/* Those of them that are in the hardware even while closed: without them no record would come. */
+static uint64_t stays(const struct pmu *pmu)
+{
+	return pmu->gate.pebs_enable | pmu->status_stays;
+}
+
+/* Those that the host uses itself. */
+static uint64_t host_flags(const struct pmu *pmu)
+{
+	return pmu_freezes_for_host(pmu) ? PMU_STATUS_LBR_FROZEN : 0;
+}
+
 /*
- * Removes the guest's bits of `status` from the hardware, so that the next overflow is seen as new. Returns them. The
- * bits of counters with PEBS enabled stay: without them no record would come.
+ * Removes the guest's bits of `status` from the hardware, so that the next overflow is seen as new, but for those that
+ * stay there. Returns them.
  */
 uint64_t pmu_take_status(struct pmu *pmu, uint64_t status)
 {
-	uint64_t mine = status & statuses(pmu) & ~pmu->gate.pebs_enable;
+	uint64_t mine = status & statuses(pmu) & ~stays(pmu);
 
 	if (mine)
 		pmu->ops->clear_status(mine);
-	return mine;
+	return mine & ~host_flags(pmu);
 }
 
 void pmu_raise_status(struct pmu *pmu, uint64_t bits)
 {
-	uint64_t hardware = pmu_is_open(pmu) ? bits : bits & pmu->gate.pebs_enable;
+	uint64_t hardware = pmu_is_open(pmu) ? bits : bits & stays(pmu);
 
 	if (hardware)
 		pmu->ops->set_status(hardware);
@@ -75,11 +93,12 @@ static void pmu_open(struct pmu *pmu)
 	lvtpc_open(pmu);
 }
 
-/* Takes them back: what the guest left in the hardware becomes its virtual state. */
-static void pmu_close(struct pmu *pmu)
+/* Takes them back: what the guest left in the hardware, its freeze bits too, becomes its virtual state. */
+static void pmu_close(struct pmu *pmu, uint64_t freeze)
 {
 	uint64_t status = pmu->ops->status();
 
+	pmu->guest_freeze = freeze;
 	pmu->guest_ctrl = pmu->gate.guest_ctrl & pmu->controls;
 	pmu->guest_status = pmu_take_status(pmu, status);
 	if (status & pmu->host) /* only the guest can have set these, while it could */
@@ -94,7 +113,9 @@ bool pmu_read_global(struct cpu *cpu, enum pmu_global reg, uint64_t *value)
 	*value = 0;
 	switch (reg) {
 	case PMU_CTRL: *value = pmu->guest_ctrl; return true;
-	case PMU_STATUS: *value = pmu->guest_status | (pmu->ops->status() & statuses(pmu)); return true;
+	case PMU_STATUS:
+		*value = pmu->guest_status | (pmu->ops->status() & statuses(pmu) & ~host_flags(pmu));
+		return true;
 	case PMU_INUSE: *value = pmu->ops->inuse(pmu->guest, pmu->gate.pebs_enable); return true;
 	case PMU_STATUS_CLEAR:
 	case PMU_STATUS_SET: return true;
@@ -146,19 +167,20 @@ bool pmu_write_global(struct cpu *cpu, enum pmu_global reg, uint64_t value)
 void pmu_write_freeze(struct cpu *cpu, uint64_t freeze)
 {
 	cpu->pmu.guest_freeze = freeze;
-	if (!pmu_is_open(&cpu->pmu))
-		lvtpc_refresh(cpu);
+	lvtpc_refresh(cpu);
 	pmu_update_gate(&cpu->pmu);
 }
 
 void pmu_window_end(struct cpu *cpu)
 {
 	struct pmu *pmu = &cpu->pmu;
+	uint64_t freeze;
 
 	if (!pmu->window)
 		return;
+	freeze = pmu_guest_freeze(cpu);
 	pmu->window = false;
-	pmu_close(pmu);
+	pmu_close(pmu, freeze);
 	pmu->stats.paused_tsc += reg_rdtsc() - pmu->window_since;
 	host_events_resume(pmu);
 	pmu_update_gate(pmu);
@@ -191,10 +213,15 @@ void pmu_nmi_injected(struct cpu *cpu)
 	pmu_update_gate(pmu);
 }
 
+static bool needs_sharing(const struct pmu *pmu)
+{
+	return pmu->host_in_guest || pmu->host_sampling;
+}
+
 void pmu_host_enable(struct cpu *cpu, bool enable)
 {
 	struct pmu *pmu = &cpu->pmu;
-	bool share = enable && (pmu->host_in_guest || pmu->host_sampling);
+	bool share = enable && needs_sharing(pmu);
 
 	pmu_window_end(cpu);
 	if (pmu->shared)
@@ -204,8 +231,10 @@ void pmu_host_enable(struct cpu *cpu, bool enable)
 	else
 		host_events_clear(cpu);
 	if (share && !pmu->shared) {
+		uint64_t freeze = pmu_guest_freeze(cpu);
+
 		pmu->shared = true;
-		pmu_close(pmu);
+		pmu_close(pmu, freeze);
 	} else if (!share && pmu->shared) {
 		pmu->shared = false;
 		pmu_open(pmu);
@@ -241,8 +270,13 @@ bool pmu_init(struct cpu *cpu, const struct pmu_ops *ops, const struct hv_config
 	pmu->gate.guest_ctrl = ops->enabled() & pmu->controls;
 	ops->enable(0);
 	pebs_init(pmu, config->pebs);
+	lbr_init(pmu, config->lbr);
 	host_events_init(pmu, config);
-	pmu_host_enable(cpu, true);
+	host_events_program(pmu);
+	pmu->shared = needs_sharing(pmu);
+	if (pmu->shared)
+		pmu_close(pmu, 0); /* the guest starts with an empty DEBUGCTL */
+	pmu_update_gate(pmu);
 	return true;
 }
 

@@ -17,6 +17,7 @@
 
 #include "bits.h"
 #include "config.h"
+#include "lbr.h"
 #include "pebs.h"
 
 /* Bits of the global status register beside the counters'; the same for both vendors. */
@@ -68,13 +69,15 @@ struct pmu_ops {
 	/* Where caps.pebs says so. Enabling in root mode lets records be written there. */
 	uint64_t (*pebs_enabled)(void);
 	void (*pebs_enable)(uint64_t counters);
+	/* The kinds of LBRs there may be; the first that this CPU has is taken. */
+	const struct lbr_ops *lbr[2];
 };
 extern const struct pmu_ops pmu_intel;
 
 /* What the next VM entry must establish. Written here, carried into the VMCS or VMCB by the vendor when `dirty`. */
 struct pmu_gate {
 	bool dirty;
-	bool open; /* global registers untrapped; the vendor keeps guest_ctrl up to date at each exit */
+	bool open; /* global registers and DEBUGCTL untrapped; the vendor keeps guest_ctrl up to date at each exit */
 	bool rdpmc_open;
 	bool nmi_exits;       /* NMIs exit, and the guest has virtual NMI blocking */
 	bool nmi_window;      /* exit as soon as an NMI could be injected */
@@ -84,7 +87,12 @@ struct pmu_gate {
 	uint64_t host_ctrl;   /* and from the exit on */
 	bool pebs_active;     /* exits store and clear PEBS_ENABLE, entries load it; while open it doesn't trap */
 	uint64_t pebs_enable; /* what they load: the guest's; 0 while not active */
-	uint64_t freeze;      /* PMU_STATUS_*_FROZEN: which freezes on PMI the hardware does for the guest */
+	bool records;         /* the LBRs record for the host in the guest, which must not see it */
+	/*
+	 * PMU_STATUS_*_FROZEN: which freezes on PMI the hardware does; from opening to closing the guest's own to
+	 * change.
+	 */
+	uint64_t freeze;
 };
 
 struct pmu_host_event {
@@ -121,7 +129,9 @@ struct pmu {
 	/* The guest's own registers, where the hardware can't hold them because the host's share it: */
 	uint64_t guest_ctrl;   /* while closed */
 	uint64_t guest_status; /* while closed: bits taken out of the hardware, or set by emulation */
-	uint64_t guest_freeze; /* what the guest asked of DEBUGCTL's two freeze bits, as PMU_STATUS_*_FROZEN */
+	uint64_t
+		status_stays; /* status bits beside the counters' that are the guest's in the hardware, closed or not */
+	uint64_t guest_freeze; /* while closed: DEBUGCTL's two freeze bits, as PMU_STATUS_*_FROZEN */
 	uint32_t guest_lvtpc;  /* while closed: what the guest's LVTPC holds, */
 	bool borrowed;         /* and whether the hardware's holds the host's instead */
 	/* The host's: */
@@ -132,6 +142,7 @@ struct pmu {
 	unsigned nr_events;
 	struct pmu_host_event events[CONFIG_MAX_EVENTS];
 	struct pebs pebs;
+	struct lbr lbr;
 	struct pmu_gate gate;
 	struct pmu_stats stats;
 };

@@ -1,4 +1,4 @@
-/* Shared by pmu.c, pmi.c, emulated.c and host_event.c; nobody else includes it. */
+/* Shared by pmu.c, pmi.c, emulated.c, lbr.c and host_event.c; nobody else includes it. */
 #ifndef HV_PMU_PRIVATE_H
 #define HV_PMU_PRIVATE_H
 
@@ -17,8 +17,16 @@ static inline uint64_t pmu_guest_ctrl(const struct pmu *pmu)
 	return (pmu_is_open(pmu) ? pmu->gate.guest_ctrl : pmu->guest_ctrl) & pmu->guest;
 }
 
+/* Whether it is the host that LBR_FRZ in the hardware belongs to. */
+static inline bool pmu_freezes_for_host(const struct pmu *pmu)
+{
+	return pmu->gate.records || pmu->lbr.now;
+}
+
 /* pmu.c */
 void pmu_update_gate(struct pmu *pmu);
+/* The guest's DEBUGCTL freeze bits, wherever they are. */
+uint64_t pmu_guest_freeze(struct cpu *cpu);
 uint64_t pmu_take_status(struct pmu *pmu, uint64_t status);
 /* Sets the guest's status bits as an overflow would; raises no PMI. */
 void pmu_raise_status(struct pmu *pmu, uint64_t bits);
@@ -33,6 +41,11 @@ void lvtpc_settle(struct cpu *cpu);
 void pmi_take_in_flight(struct cpu *cpu);
 /* A guest counter with its PMI enabled has overflowed; the status bit is set already. */
 void guest_pmi(struct cpu *cpu);
+
+/* lbr.c */
+void lbr_update_gate(struct pmu *pmu);
+/* A PMI has frozen the host's: their branches are copied. The freeze is the caller's to end. */
+void lbr_capture(struct pmu *pmu);
 
 /* host_event.c */
 void host_events_init(struct pmu *pmu, const struct hv_config *config);

@@ -30,6 +30,7 @@
 #define  CPUID_PMU_EAX_COUNTERS		BITS(15, 8) /* at most 8 */
 #define  CPUID_PMU_EDX_FIXED		BITS(4, 0)
 #define CPUID_XSAVE			0xd
+#define  CPUID_XSAVE_1_EAX_XSAVES	BIT(3)
 #define  XSTATE_PT			BIT(8)
 #define  XSTATE_LBR			BIT(15)
 #define CPUID_INTEL_PT			0x14

@@ -3,6 +3,20 @@
 #define ARCH_X86_GUEST_H
 
 #include "hv/cpu.h"
+#include "msr.h"
+
+/* DEBUGCTL's freeze bits, to and from the status bits they set. */
+static inline uint64_t debugctl_freeze(uint64_t debugctl)
+{
+	return (debugctl & DEBUGCTL_FREEZE_LBRS_ON_PMI ? PMU_STATUS_LBR_FROZEN : 0) |
+	       (debugctl & DEBUGCTL_FREEZE_PERFMON_ON_PMI ? PMU_STATUS_CTR_FROZEN : 0);
+}
+
+static inline uint64_t freeze_debugctl(uint64_t freeze)
+{
+	return (freeze & PMU_STATUS_LBR_FROZEN ? DEBUGCTL_FREEZE_LBRS_ON_PMI : 0) |
+	       (freeze & PMU_STATUS_CTR_FROZEN ? DEBUGCTL_FREEZE_PERFMON_ON_PMI : 0);
+}
 
 #define CR0_PE      BIT(0)
 #define CR0_NE      BIT(5)

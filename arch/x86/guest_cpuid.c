@@ -35,7 +35,9 @@ static void extended_features(struct cpu *cpu, uint32_t subleaf, uint32_t regs[4
 	if (subleaf != 0)
 		return;
 	regs[EBX] &= (uint32_t)~CPUID_7_EBX_INTEL_PT;
-	regs[EDX] &= ~(uint32_t)(CPUID_7_EDX_PCONFIG | CPUID_7_EDX_ARCH_LBR); /* PCONFIG is #UD: its control is off */
+	regs[EDX] &= (uint32_t)~CPUID_7_EDX_PCONFIG; /* it is #UD: its control is off */
+	if (!cpu->pmu.lbr.guests)
+		regs[EDX] &= (uint32_t)~CPUID_7_EDX_ARCH_LBR;
 	regs[ECX] &= (uint32_t)~CPUID_7_ECX_OSPKE;
 	if (cpu->ops->read(cpu, GUEST_CR4) & CR4_PKE)
 		regs[ECX] |= (uint32_t)CPUID_7_ECX_OSPKE;
@@ -90,11 +92,14 @@ static void pmu_extended_leaf(const struct cpu *cpu, uint32_t subleaf, uint32_t 
 	}
 }
 
-static void xsave(uint32_t subleaf, uint32_t regs[4])
+/* Supervisor state components: the bits of sub-leaf 1, and a sub-leaf for each. */
+static void xsave(const struct cpu *cpu, uint32_t subleaf, uint32_t regs[4])
 {
+	uint64_t hidden = XSTATE_PT | (cpu->pmu.lbr.guests ? 0 : XSTATE_LBR);
+
 	if (subleaf == 1)
-		regs[ECX] &= ~(uint32_t)(XSTATE_PT | XSTATE_LBR);
-	if (subleaf == 8 || subleaf == 15)
+		regs[ECX] &= (uint32_t)~hidden;
+	else if (subleaf < 64 && hidden & BIT(subleaf))
 		nothing(regs);
 }
 
@@ -115,9 +120,12 @@ static __attribute__((noinline)) void adjust(struct cpu *cpu, uint32_t leaf, uin
 	case CPUID_FEATURES: features(cpu, regs); break;
 	case CPUID_EXTENDED_FEATURES: extended_features(cpu, subleaf, regs); break;
 	case CPUID_PMU: pmu_leaf(cpu, regs); break;
-	case CPUID_XSAVE: xsave(subleaf, regs); break;
-	case CPUID_INTEL_PT:
-	case CPUID_ARCH_LBR: nothing(regs); break;
+	case CPUID_XSAVE: xsave(cpu, subleaf, regs); break;
+	case CPUID_ARCH_LBR:
+		if (!cpu->pmu.lbr.guests)
+			nothing(regs);
+		break;
+	case CPUID_INTEL_PT: nothing(regs); break;
 	case CPUID_PMU_EXTENDED: pmu_extended_leaf(cpu, subleaf, regs); break;
 	default:
 		if (cpu->boot->config.hypervisor_bit)

@@ -13,13 +13,22 @@
 
 #define MISC_ENABLE_XD_DISABLE BIT(34)
 #define DEBUGCTL_FREEZE        (DEBUGCTL_FREEZE_LBRS_ON_PMI | DEBUGCTL_FREEZE_PERFMON_ON_PMI)
-#define DEBUGCTL_LBR           BIT(0)
-/* What a guest without LBR, BTS and PT has. */
+/* All but branch trace, BTS and PT. */
 #define DEBUGCTL_GUEST                                                                                                 \
 	(DEBUGCTL_LBR | DEBUGCTL_BTF | DEBUGCTL_BUS_LOCK_DETECT | DEBUGCTL_FREEZE | DEBUGCTL_UNCORE_PMI |              \
 	 DEBUGCTL_FREEZE_WHILE_SMM | DEBUGCTL_RTM)
 
 #define NR_ALIASES 0x100 /* addresses from MSR_IA32_PMC_GP0_CTR on */
+
+static bool has_legacy_lbr(const struct pmu *pmu)
+{
+	return pmu->lbr.guests && pmu->lbr.ops->debugctl;
+}
+
+static bool has_arch_lbr(const struct pmu *pmu)
+{
+	return pmu->lbr.guests && pmu->lbr.ops->control;
+}
 
 static bool read_feature_control(struct cpu *cpu, uint32_t msr, uint64_t *value)
 {
@@ -88,36 +97,39 @@ static bool write_misc_enable(struct cpu *cpu, uint32_t msr, uint64_t value)
  */
 static bool write_xss(struct cpu *cpu, uint32_t msr, uint64_t value)
 {
-	(void)cpu;
-	return !(value & (XSTATE_PT | XSTATE_LBR)) && reg_wrmsr_safe(msr, value);
+	uint64_t hidden = XSTATE_PT | (cpu->pmu.lbr.guests ? 0 : XSTATE_LBR);
+
+	return !(value & hidden) && reg_wrmsr_safe(msr, value);
+}
+
+/* DEBUGCTL while closed: the freeze bits are pmuvisor's to do, and the rest is what the next entry loads. */
+static uint64_t debugctl_hidden(const struct cpu *cpu)
+{
+	return DEBUGCTL_FREEZE | (has_legacy_lbr(&cpu->pmu) ? 0 : DEBUGCTL_LBR);
 }
 
 static bool read_debugctl(struct cpu *cpu, uint32_t msr, uint64_t *value)
 {
-	uint64_t freeze = cpu->pmu.guest_freeze;
-
 	(void)msr;
-	*value = cpu->ops->read(cpu, GUEST_DEBUGCTL) & ~DEBUGCTL_FREEZE;
-	*value |= freeze & PMU_STATUS_LBR_FROZEN ? DEBUGCTL_FREEZE_LBRS_ON_PMI : 0;
-	*value |= freeze & PMU_STATUS_CTR_FROZEN ? DEBUGCTL_FREEZE_PERFMON_ON_PMI : 0;
+	*value = cpu->ops->read(cpu, GUEST_DEBUGCTL) & ~debugctl_hidden(cpu);
+	*value |= freeze_debugctl(cpu->pmu.guest_freeze);
 	return true;
 }
 
 /*
- * The LBRs are hidden: their bit is accepted and reads 0, as where a CPU has none of this kind. The freeze bits exist
- * on every CPU pmuvisor runs on, and are not tried: a PMI of the host's would freeze its counters.
+ * Without LBRs of this kind their bit is accepted and reads 0: SDM Vol. 3B, "Last Branch Records", "IA32_DEBUGCTL". It
+ * and the freeze bits exist on every CPU pmuvisor runs on, and are not tried: root mode must not record, and a PMI of
+ * the host's would freeze its counters.
  */
 static bool write_debugctl(struct cpu *cpu, uint32_t msr, uint64_t value)
 {
-	uint64_t freeze = 0;
-
 	if (value & ~DEBUGCTL_GUEST || !reg_wrmsr_safe(msr, value & ~(DEBUGCTL_LBR | DEBUGCTL_FREEZE)))
 		return false;
 	reg_wrmsr(msr, 0);
-	cpu->ops->write_debugctl(cpu, value & ~(DEBUGCTL_LBR | DEBUGCTL_FREEZE));
-	freeze |= value & DEBUGCTL_FREEZE_LBRS_ON_PMI ? PMU_STATUS_LBR_FROZEN : 0;
-	freeze |= value & DEBUGCTL_FREEZE_PERFMON_ON_PMI ? PMU_STATUS_CTR_FROZEN : 0;
-	pmu_write_freeze(cpu, freeze);
+	if (cpu->pmu.lbr.now)
+		cpu->pmu.lbr.ops->record(true);
+	cpu->ops->write_debugctl(cpu, value & ~debugctl_hidden(cpu));
+	pmu_write_freeze(cpu, debugctl_freeze(value));
 	return true;
 }
 
@@ -125,7 +137,8 @@ static bool read_perf_capabilities(struct cpu *cpu, uint32_t msr, uint64_t *valu
 {
 	(void)msr;
 	*value = cpu->pmu.caps.capabilities &
-		 (PERF_CAP_SMM_FREEZE | PERF_CAP_FW_WRITE | (has_pebs(&cpu->pmu) ? PERF_CAP_PEBS : 0) |
+		 (PERF_CAP_SMM_FREEZE | PERF_CAP_FW_WRITE | (cpu->pmu.lbr.guests ? PERF_CAP_LBR_FMT : 0) |
+		  (has_pebs(&cpu->pmu) ? PERF_CAP_PEBS : 0) |
 		  (has_metrics(&cpu->pmu) ? PERF_CAP_METRICS | PERF_CAP_METRICS_CLEAR : 0));
 	return true;
 }
@@ -171,7 +184,7 @@ static bool write_pebs_enable(struct cpu *cpu, uint32_t msr, uint64_t value)
  */
 static uint64_t untold(const struct pmu *pmu)
 {
-	uint64_t hidden = PEBS_DATA_CFG_LBR;
+	uint64_t hidden = pmu->lbr.guests ? 0 : PEBS_DATA_CFG_LBR;
 
 	if (pmu->caps.pebs_format < 6)
 		return hidden;
@@ -269,6 +282,9 @@ enum when {
 	NARROW_PEBS, /* and there is something that records must not tell */
 	WITHOUT_PEBS,
 	WITHOUT_METRICS,
+	WITHOUT_LEGACY_LBR,
+	WITHOUT_ARCH_LBR,
+	WITHOUT_LBR, /* of either kind */
 };
 
 static const struct guest_msr {
@@ -284,7 +300,7 @@ static const struct guest_msr {
 	{ MSR_IA32_APIC_BASE, 1, TRAP_WRITE, ALWAYS, NULL, write_apic_base },
 	{ MSR_IA32_FEATURE_CONTROL, 1, TRAP_BOTH, ALWAYS, read_feature_control, NULL },
 	{ MSR_IA32_MISC_ENABLE, 1, TRAP_BOTH, ALWAYS, read_misc_enable, write_misc_enable },
-	{ MSR_IA32_DEBUGCTL, 1, TRAP_BOTH, ALWAYS, read_debugctl, write_debugctl },
+	{ MSR_IA32_DEBUGCTL, 1, TRAP_BOTH, CLOSED, read_debugctl, write_debugctl },
 	{ MSR_IA32_XSS, 1, TRAP_WRITE, ALWAYS, NULL, write_xss },
 	{ MSR_IA32_MTRR_PHYSBASE0, 0x20, TRAP_WRITE, ALWAYS, NULL, write_mtrr_range },
 	{ MSR_IA32_MTRR_FIX64K_00000, 1, TRAP_WRITE, ALWAYS, NULL, write_mtrr },
@@ -298,20 +314,21 @@ static const struct guest_msr {
 	{ MSR_PEBS_DATA_CFG, 1, TRAP_WRITE, NARROW_PEBS, NULL, write_data_cfg },
 	{ MSR_IA32_DS_AREA, 1, TRAP_WRITE, WITH_PEBS, NULL, write_ds_area },
 	/* Hidden whole: */
-	{ MSR_LBR_SELECT, 2, TRAP_BOTH, ALWAYS, NULL, NULL }, /* and LASTBRANCH_TOS */
-	{ MSR_IA32_LER_FROM, 2, TRAP_BOTH, ALWAYS, NULL, NULL },
+	{ MSR_LBR_SELECT, 2, TRAP_BOTH, WITHOUT_LEGACY_LBR, NULL, NULL }, /* and LASTBRANCH_TOS */
+	{ MSR_IA32_LER_FROM, 2, TRAP_BOTH, WITHOUT_LBR, NULL, NULL },
+	{ MSR_IA32_LER_INFO, 1, TRAP_BOTH, WITHOUT_LBR, NULL, NULL },
 	{ MSR_PERF_METRICS, 1, TRAP_BOTH, WITHOUT_METRICS, NULL, NULL },
 	{ MSR_IA32_PEBS_ENABLE, 2, TRAP_BOTH, WITHOUT_PEBS, NULL, NULL }, /* and PEBS_DATA_CFG */
 	{ MSR_PEBS_LD_LAT, 2, TRAP_BOTH, WITHOUT_PEBS, NULL, NULL },      /* and PEBS_FRONTEND */
 	{ MSR_IA32_VMX_BASIC, MSR_IA32_VMX_LAST - MSR_IA32_VMX_BASIC + 1, TRAP_BOTH, ALWAYS, NULL, NULL },
 	{ MSR_IA32_RTIT_FIRST, 0x30, TRAP_BOTH, ALWAYS, NULL, NULL },
 	{ MSR_IA32_DS_AREA, 1, TRAP_BOTH, WITHOUT_PEBS, NULL, NULL },
-	{ MSR_LASTBRANCH_0_FROM, 0x80, TRAP_BOTH, ALWAYS, NULL, NULL }, /* and the TO half */
-	{ MSR_LBR_INFO_0, 0x20, TRAP_BOTH, ALWAYS, NULL, NULL },
-	{ MSR_IA32_LBR_0_INFO, 0x20, TRAP_BOTH, ALWAYS, NULL, NULL },
-	{ MSR_IA32_LBR_CTL, 2, TRAP_BOTH, ALWAYS, NULL, NULL },
-	{ MSR_IA32_LBR_0_FROM, 0x20, TRAP_BOTH, ALWAYS, NULL, NULL },
-	{ MSR_IA32_LBR_0_TO, 0x20, TRAP_BOTH, ALWAYS, NULL, NULL },
+	{ MSR_LASTBRANCH_0_FROM, 0x80, TRAP_BOTH, WITHOUT_LEGACY_LBR, NULL, NULL }, /* and the TO half */
+	{ MSR_LBR_INFO_0, 0x20, TRAP_BOTH, WITHOUT_LEGACY_LBR, NULL, NULL },
+	{ MSR_IA32_LBR_0_INFO, 0x20, TRAP_BOTH, WITHOUT_ARCH_LBR, NULL, NULL },
+	{ MSR_IA32_LBR_CTL, 2, TRAP_BOTH, WITHOUT_ARCH_LBR, NULL, NULL }, /* and LBR_DEPTH */
+	{ MSR_IA32_LBR_0_FROM, 0x20, TRAP_BOTH, WITHOUT_ARCH_LBR, NULL, NULL },
+	{ MSR_IA32_LBR_0_TO, 0x20, TRAP_BOTH, WITHOUT_ARCH_LBR, NULL, NULL },
 };
 
 /* Merged only where the host keeps a fixed counter; otherwise the guest has the register to itself. */
@@ -328,6 +345,9 @@ static bool applies(const struct pmu *pmu, enum when when, bool open)
 	case NARROW_PEBS: return has_pebs(pmu) && untold(pmu);
 	case WITHOUT_PEBS: return !has_pebs(pmu);
 	case WITHOUT_METRICS: return !has_metrics(pmu);
+	case WITHOUT_LEGACY_LBR: return !has_legacy_lbr(pmu);
+	case WITHOUT_ARCH_LBR: return !has_arch_lbr(pmu);
+	case WITHOUT_LBR: return !pmu->lbr.guests;
 	}
 	return false;
 }

@@ -257,4 +257,5 @@ const struct pmu_ops pmu_intel = {
 	.inuse = intel_inuse,
 	.pebs_enabled = intel_pebs_enabled,
 	.pebs_enable = intel_pebs_enable,
+	.lbr = { &lbr_arch, &lbr_legacy },
 };

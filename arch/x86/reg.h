@@ -88,6 +88,23 @@ static inline bool reg_xsetbv_safe(uint32_t xcr, uint64_t value)
 	return !fault;
 }
 
+/* A supervisor component in an XSAVE area of the compacted format, 64-byte aligned. IA32_XSS must have it. */
+static inline void reg_xsaves(void *area, uint64_t components)
+{
+	asm volatile("xsaves64 (%0)"
+		     :
+		     : "r"(area), "a"((uint32_t)components), "d"((uint32_t)(components >> 32))
+		     : "memory");
+}
+
+static inline void reg_xrstors(const void *area, uint64_t components)
+{
+	asm volatile("xrstors64 (%0)"
+		     :
+		     : "r"(area), "a"((uint32_t)components), "d"((uint32_t)(components >> 32))
+		     : "memory");
+}
+
 static inline void reg_invlpg(uint64_t address)
 {
 	asm volatile("invlpg (%0)" : : "r"(address) : "memory");

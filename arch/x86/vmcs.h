@@ -31,6 +31,7 @@ enum vmcs_field {
 	VMCS_GUEST_PAT = 0x2804,
 	VMCS_GUEST_EFER = 0x2806,
 	VMCS_GUEST_PERF_GLOBAL_CTRL = 0x2808,
+	VMCS_GUEST_LBR_CTL = 0x2816,
 	VMCS_HOST_PAT = 0x2c00,
 	VMCS_HOST_EFER = 0x2c02,
 	VMCS_HOST_PERF_GLOBAL_CTRL = 0x2c04,
@@ -136,6 +137,7 @@ enum vmcs_segment { SEGMENT_ES, SEGMENT_CS, SEGMENT_SS, SEGMENT_DS, SEGMENT_FS, 
 #define EXIT_SAVE_EFER             BIT(20)
 #define EXIT_LOAD_EFER             BIT(21)
 #define EXIT_SAVE_PREEMPTION_TIMER BIT(22)
+#define EXIT_CLEAR_LBR_CTL         BIT(26)
 #define EXIT_SAVE_PERF_GLOBAL_CTRL BIT(30)
 /* "VM-Entry Controls" */
 #define ENTRY_LOAD_DEBUG            BIT(2)
@@ -143,6 +145,7 @@ enum vmcs_segment { SEGMENT_ES, SEGMENT_CS, SEGMENT_SS, SEGMENT_DS, SEGMENT_FS, 
 #define ENTRY_LOAD_PERF_GLOBAL_CTRL BIT(13)
 #define ENTRY_LOAD_PAT              BIT(14)
 #define ENTRY_LOAD_EFER             BIT(15)
+#define ENTRY_LOAD_LBR_CTL          BIT(21)
 
 /* "Guest Non-Register State": interruptibility */
 #define BLOCKING_BY_STI    BIT(0)
@@ -195,7 +198,7 @@ enum vmx_exit_reason {
 
 /* "Exit Qualification": EPT violations, I/O */
 #define EPT_VIOLATION_NMI_UNBLOCKED BIT(12)
-#define EPT_VIOLATION_ASYNCHRONOUS  BIT(16) /* by no instruction: a PEBS record */
+#define EPT_VIOLATION_ASYNCHRONOUS  BIT(16)    /* by no instruction: a PEBS record */
 #define IO_QUALIFICATION_SIZE       BITS(2, 0) /* less one */
 #define IO_QUALIFICATION_IN         BIT(3)
 #define IO_QUALIFICATION_STRING     BIT(4)

@@ -99,17 +99,41 @@ static void apply_pebs(struct vmx_cpu *vmx, const struct pmu_gate *gate)
 		*vmx_msr_list_data(&vmx->msrs.entry_load, MSR_IA32_PEBS_ENABLE) = gate->pebs_enable;
 }
 
-static void apply_freeze(struct vmx_cpu *vmx, uint64_t freeze)
+/*
+ * What records for the host in the guest, where the guest has no LBRs. A #DB in the guest clears the bit ("LBR, BTS, and
+ * BTF and debug exceptions"), so it is set again each time.
+ */
+static uint64_t apply_lbr(const struct lbr *lbr, uint64_t debugctl, bool records)
 {
-	uint64_t debugctl, bits = 0;
+	if (lbr->guests || !lbr->hosts)
+		return lbr->guests ? debugctl : debugctl & ~DEBUGCTL_LBR;
+	if (lbr->ops->control)
+		vmcs_write(VMCS_GUEST_LBR_CTL, records ? lbr->ops->control : 0);
+	return (debugctl & ~DEBUGCTL_LBR) | (records ? lbr->ops->debugctl : 0);
+}
 
-	if (freeze == vmx->freeze)
-		return;
-	vmx->freeze = freeze;
-	bits |= freeze & PMU_STATUS_LBR_FROZEN ? DEBUGCTL_FREEZE_LBRS_ON_PMI : 0;
-	bits |= freeze & PMU_STATUS_CTR_FROZEN ? DEBUGCTL_FREEZE_PERFMON_ON_PMI : 0;
-	debugctl = vmcs_read(VMCS_GUEST_DEBUGCTL) & ~(DEBUGCTL_FREEZE_LBRS_ON_PMI | DEBUGCTL_FREEZE_PERFMON_ON_PMI);
-	vmcs_write(VMCS_GUEST_DEBUGCTL, debugctl | bits);
+/*
+ * The guest's DEBUGCTL is in the VMCS, where exits save it. From opening to closing all of it is the guest's; while
+ * closed its freeze bits are in struct pmu, and these are ours. Branch trace, which the guest could set without an
+ * exit, ends with it: nothing announces it.
+ */
+static void apply_debugctl(struct cpu *cpu, const struct pmu_gate *gate)
+{
+	struct vmx_cpu *vmx = vmx_of(cpu);
+	uint64_t debugctl = vmcs_read(VMCS_GUEST_DEBUGCTL);
+
+	debugctl &= ~(DEBUGCTL_TRACE | DEBUGCTL_FREEZE_LBRS_ON_PMI | DEBUGCTL_FREEZE_PERFMON_ON_PMI);
+	debugctl |= freeze_debugctl(gate->freeze);
+	vmcs_write(VMCS_GUEST_DEBUGCTL, apply_lbr(&cpu->pmu.lbr, debugctl, gate->records));
+	vmx->freeze = gate->freeze;
+	vmx->records = gate->records;
+}
+
+static bool debugctl_changes(const struct vmx_cpu *vmx, const struct pmu_gate *gate)
+{
+	if (gate->open || vmx->open)
+		return gate->open != vmx->open;
+	return gate->freeze != vmx->freeze || gate->records || vmx->records;
 }
 
 static void apply_gate(struct cpu *cpu)
@@ -118,9 +142,10 @@ static void apply_gate(struct cpu *cpu)
 	struct pmu_gate *gate = &cpu->pmu.gate;
 
 	apply_controls(vmx, gate);
+	if (debugctl_changes(vmx, gate))
+		apply_debugctl(cpu, gate);
 	apply_open(vmx, gate->open);
 	apply_pebs(vmx, gate);
-	apply_freeze(vmx, gate->freeze);
 	if (gate->apic_trapped != vmx->apic_trapped)
 		vmx_trap_apic(cpu, gate->apic_trapped);
 	if (gate->guest_ctrl != vmx->guest_ctrl)
@@ -130,6 +155,8 @@ static void apply_gate(struct cpu *cpu)
 		vmcs_write(VMCS_HOST_PERF_GLOBAL_CTRL, gate->host_ctrl);
 	vmx->host_ctrl = gate->host_ctrl;
 	gate->dirty = false;
+	if (cpu->pmu.lbr.now)
+		lbr_root_end(&cpu->pmu);
 }
 
 /* While open, the guest writes GLOBAL_CTRL itself; what the exit found there is what the next entry loads. */
@@ -209,10 +236,14 @@ void vmx_exited(struct cpu *cpu, bool entered)
 	if (entered) {
 		if (vmx_of(cpu)->open)
 			track_ctrl(cpu);
+		else if (cpu->pmu.lbr.root) /* never while open */
+			lbr_root_begin(&cpu->pmu);
 		if (vmx_of(cpu)->pebs_active)
 			track_pebs(cpu);
 		decode(cpu, &exit);
 	} else {
+		if (cpu->pmu.lbr.root)
+			lbr_root_begin(&cpu->pmu);
 		exit.reason = EXIT_NMI;
 		cpu->nmi.in_root = false;
 		cpu->pmu.stats.root_nmis++;
@@ -321,6 +352,7 @@ static uint64_t vmx_read(struct cpu *cpu, enum guest_register reg)
 	case GUEST_CR3: return vmcs_read(VMCS_GUEST_CR3);
 	case GUEST_EFER: return vmcs_read(VMCS_GUEST_EFER);
 	case GUEST_DEBUGCTL: return vmcs_read(VMCS_GUEST_DEBUGCTL);
+	case GUEST_FREEZE: return debugctl_freeze(vmcs_read(VMCS_GUEST_DEBUGCTL));
 	}
 	return 0;
 }

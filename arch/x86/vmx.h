@@ -28,6 +28,7 @@ struct vmx_cpu {
 	uint64_t pin, proc;             /* the controls as last written */
 	uint64_t guest_ctrl, host_ctrl; /* PERF_GLOBAL_CTRL as last written */
 	uint64_t freeze;                /* DEBUGCTL's freeze bits as last written, as PMU_STATUS_*_FROZEN */
+	bool records;                   /* whether the LBRs record for the host, as last written */
 	bool open, apic_trapped;        /* the traps as last set */
 	bool pebs_active;               /* PEBS_ENABLE is in the MSR lists, and is not trapped while open */
 	bool saves_ctrl;                /* the exit control that saves PERF_GLOBAL_CTRL exists: no MSR list needed */

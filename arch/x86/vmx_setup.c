@@ -15,6 +15,7 @@
 #define EXIT_WANTED                                                                                                    \
 	(EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_LOAD_PERF_GLOBAL_CTRL | EXIT_SAVE_PAT | EXIT_LOAD_PAT |                 \
 	 EXIT_SAVE_EFER | EXIT_LOAD_EFER | EXIT_SAVE_PREEMPTION_TIMER)
+#define EXIT_IF_ANY  (EXIT_SAVE_PERF_GLOBAL_CTRL | EXIT_CLEAR_LBR_CTL)
 #define ENTRY_WANTED (ENTRY_LOAD_DEBUG | ENTRY_IA32E | ENTRY_LOAD_PERF_GLOBAL_CTRL | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER)
 
 #define PAT_POWER_UP UINT64_C(0x0007040600070406)
@@ -36,7 +37,8 @@ static uint64_t allowed(uint32_t msr, uint64_t wanted)
 
 static void setup_controls(struct vmx_cpu *vmx)
 {
-	uint64_t exits = allowed(MSR_IA32_VMX_TRUE_EXIT_CTLS, EXIT_WANTED | EXIT_SAVE_PERF_GLOBAL_CTRL);
+	uint64_t exits = allowed(MSR_IA32_VMX_TRUE_EXIT_CTLS, EXIT_WANTED | EXIT_IF_ANY);
+	uint64_t entry = allowed(MSR_IA32_VMX_TRUE_ENTRY_CTLS, ENTRY_WANTED | ENTRY_LOAD_LBR_CTL);
 	uint64_t proc2 = allowed(MSR_IA32_VMX_PROCBASED_CTLS2, PROC2_WANTED | PROC2_IF_ANY);
 
 	vmx->saves_ctrl = exits & EXIT_SAVE_PERF_GLOBAL_CTRL;
@@ -46,7 +48,7 @@ static void setup_controls(struct vmx_cpu *vmx)
 	vmcs_write(VMCS_PROC_CONTROLS, vmx->proc);
 	vmcs_write(VMCS_PROC_CONTROLS2, proc2);
 	vmcs_write(VMCS_EXIT_CONTROLS, exits);
-	vmcs_write(VMCS_ENTRY_CONTROLS, allowed(MSR_IA32_VMX_TRUE_ENTRY_CTLS, ENTRY_WANTED));
+	vmcs_write(VMCS_ENTRY_CONTROLS, entry);
 	/* VMCLEAR promises no values: whatever an entry looks at is written. "Initializing a VMCS" */
 	vmcs_write(VMCS_EXCEPTION_BITMAP, 0);
 	vmcs_write(VMCS_PAGE_FAULT_MASK, 0);
@@ -56,6 +58,8 @@ static void setup_controls(struct vmx_cpu *vmx)
 		vmcs_write(VMCS_XSS_EXITING_BITMAP, 0);
 	if (proc2 & PROC2_VPID)
 		vmcs_write(VMCS_VPID, VPID_GUEST);
+	if (entry & ENTRY_LOAD_LBR_CTL)
+		vmcs_write(VMCS_GUEST_LBR_CTL, 0);
 	vmx_msr_area_init(&vmx->msrs);
 	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, 0);
 	vmcs_write(VMCS_LINK_POINTER, BITS(63, 0));

@@ -3,6 +3,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "arch/x86/guest.h"
 #include "difference.h"
 #include "hardware_private.h"
 #include "hv/dump.h"
@@ -80,6 +81,7 @@ static uint64_t read_guest(struct cpu *cpu, enum guest_register reg)
 	case GUEST_CR4:
 	case GUEST_EFER: return 0; /* no paging */
 	case GUEST_DEBUGCTL: return hw.vmcs.guest_debugctl;
+	case GUEST_FREEZE: return debugctl_freeze(hw.vmcs.guest_debugctl);
 	}
 	return 0;
 }

@@ -1,7 +1,9 @@
 /* The processor in root mode: each register access of pmuvisor's is an instruction of its own. */
 #include <inttypes.h>
+#include <string.h>
 
 #include "arch/x86/apic.h"
+#include "arch/x86/cpuid.h"
 #include "arch/x86/reg.h"
 #include "difference.h"
 #include "hardware_private.h"
@@ -103,6 +105,39 @@ void reg_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
 {
 	regs[0] = regs[1] = regs[2] = regs[3] = 0;
 	pmu_model_cpuid(hw.guest.model, leaf, subleaf, regs);
+	root_retire();
+}
+
+/* Component 15 alone, behind the legacy region and the header: SDM Vol. 1, "XSAVE Area". */
+#define XSAVE_HEADER      512
+#define XSAVE_EXTENDED    576
+#define XCOMP_BV          (BIT(63) | XSTATE_LBR)
+#define HEADER_WORD(area) ((uint64_t *)((uint8_t *)(area) + XSAVE_HEADER))
+
+void reg_xsaves(void *area, uint64_t components)
+{
+	bool in_use = pmu_model_lbr_in_use(hw.guest.model);
+
+	if (components != XSTATE_LBR)
+		difference("pmuvisor's XSAVES of %#" PRIx64, components);
+	HEADER_WORD(area)[0] = in_use ? XSTATE_LBR : 0;
+	HEADER_WORD(area)[1] = XCOMP_BV;
+	if (in_use)
+		pmu_model_lbr_xsave(hw.guest.model, (uint8_t *)area + XSAVE_EXTENDED);
+	root_retire();
+}
+
+void reg_xrstors(const void *area, uint64_t components)
+{
+	uint64_t header[2];
+
+	memcpy(header, (const uint8_t *)area + XSAVE_HEADER, sizeof(header));
+	if (components != XSTATE_LBR || header[1] != XCOMP_BV)
+		difference("pmuvisor's XRSTORS of %#" PRIx64 " takes #GP", components);
+	if (!(header[0] & XSTATE_LBR))
+		pmu_model_lbr_xinit(hw.guest.model);
+	else if (!pmu_model_lbr_xrstor(hw.guest.model, (const uint8_t *)area + XSAVE_EXTENDED))
+		difference("pmuvisor's XRSTORS takes #GP");
 	root_retire();
 }
 

@@ -2,23 +2,19 @@
  * VMX around pmuvisor: carries out struct pmu_gate as arch/x86/vmx.c does, and enters and exits as the processor does.
  * SDM Vol. 3C, "VM Entries", "VM Exits", "Virtual NMIs".
  */
-#include "arch/x86/msr.h"
+#include "arch/x86/guest.h"
 #include "difference.h"
 #include "hardware_private.h"
 
 #define MAX_EXITS 1000
 
-/* arch/x86/vmx.c, apply_freeze(). */
-static void apply_freeze(uint64_t freeze)
+/* arch/x86/vmx.c, debugctl_changes() and apply_debugctl(). */
+static void apply_debugctl(const struct pmu_gate *gate)
 {
-	uint64_t bits = 0;
-
-	if (freeze == hw.applied.freeze)
+	if (gate->open ? hw.applied.open : !hw.applied.open && gate->freeze == hw.applied.freeze)
 		return;
-	bits |= freeze & PMU_STATUS_LBR_FROZEN ? DEBUGCTL_FREEZE_LBRS_ON_PMI : 0;
-	bits |= freeze & PMU_STATUS_CTR_FROZEN ? DEBUGCTL_FREEZE_PERFMON_ON_PMI : 0;
-	hw.vmcs.guest_debugctl &= ~(DEBUGCTL_FREEZE_LBRS_ON_PMI | DEBUGCTL_FREEZE_PERFMON_ON_PMI);
-	hw.vmcs.guest_debugctl |= bits;
+	hw.vmcs.guest_debugctl &= ~(DEBUGCTL_TRACE | DEBUGCTL_FREEZE_LBRS_ON_PMI | DEBUGCTL_FREEZE_PERFMON_ON_PMI);
+	hw.vmcs.guest_debugctl |= freeze_debugctl(gate->freeze);
 }
 
 /* apply_gate() there. */
@@ -26,7 +22,7 @@ static void apply_gate(void)
 {
 	struct pmu_gate *gate = &hw.cpu.pmu.gate;
 
-	apply_freeze(gate->freeze);
+	apply_debugctl(gate);
 	hw.vmcs.guest_global_ctrl = gate->guest_ctrl;
 	hw.vmcs.host_global_ctrl = gate->host_ctrl;
 	gate->dirty = false;

@@ -39,6 +39,7 @@ static void empty_text_leaves_defaults(void **state)
 	assert_int_equal(config.nr_events, 0);
 	assert_int_equal(config.rdpmc, CONFIG_RDPMC_TRAP);
 	assert_int_equal(config.pebs, CONFIG_PEBS_AUTO);
+	assert_int_equal(config.lbr, CONFIG_LBR_GUEST);
 	assert_true(config.hypervisor_bit);
 	assert_false(config.boot_cpu_only);
 	assert_int_equal(config.serial_port, 0x2f8);
@@ -56,6 +57,7 @@ static void every_key_is_obeyed(void **state)
 			       "host-fixed=0, 2\n"
 			       "rdpmc = direct  # opened\n"
 			       "pebs = on\n"
+			       "lbr = both\n"
 			       "hypervisor-bit = off\n"
 			       "cpus = boot\n"
 			       "serial = 0x3e8\n"
@@ -68,6 +70,7 @@ static void every_key_is_obeyed(void **state)
 	assert_int_equal(config.host_fixed, 5);
 	assert_int_equal(config.rdpmc, CONFIG_RDPMC_DIRECT);
 	assert_int_equal(config.pebs, CONFIG_PEBS_ON);
+	assert_int_equal(config.lbr, CONFIG_LBR_BOTH);
 	assert_false(config.hypervisor_bit);
 	assert_true(config.boot_cpu_only);
 	assert_int_equal(config.serial_port, 0x3e8);
@@ -173,6 +176,7 @@ static const struct bad_text {
 	  "pmuvisor.conf, line 1: host-fixed: \"\" is not a fixed counter from 0 to 15, nor is it \"none\"." },
 	{ "rdpmc = trap\nrdpmc = direct", 2, "pmuvisor.conf, line 2: rdpmc: was already given in line 1." },
 	{ "rdpmc = open", 1, "pmuvisor.conf, line 1: rdpmc: \"open\" is neither \"trap\" nor \"direct\"." },
+	{ "lbr = none", 1, "pmuvisor.conf, line 1: lbr: \"none\" is none of guest, host and both." },
 	{ "pebs = yes", 1, "pmuvisor.conf, line 1: pebs: \"yes\" is none of auto, on and off." },
 	{ "hypervisor-bit = 1", 1, "pmuvisor.conf, line 1: hypervisor-bit: \"1\" is neither \"off\" nor \"on\"." },
 	{ "cpus = all", 1, "pmuvisor.conf, line 1: cpus: \"all\" is not \"boot\"." },

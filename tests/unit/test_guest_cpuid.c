@@ -176,6 +176,18 @@ static void hidden_state_components(void **state)
 	check(0xd, 15, ALL_ZEROS);
 }
 
+static void lbrs_of_the_guest(void **state)
+{
+	(void)state;
+	cpu.pmu.lbr.guests = true;
+	hardware = ALL_ONES;
+	check(7, 0, (struct leaf){ ONES, ~(1u << 25), ~(1u << 4), ~(1u << 18) });
+	check(0xd, 1, (struct leaf){ ONES, ONES, ~(1u << 8), ONES });
+	check(0xd, 8, ALL_ZEROS);
+	check(0xd, 15, ALL_ONES);
+	check(0x1c, 0, ALL_ONES);
+}
+
 static void hidden_leaves(void **state)
 {
 	(void)state;
@@ -231,6 +243,7 @@ int main(void)
 		cmocka_unit_test_setup(pmu_versions, setup),
 		cmocka_unit_test_setup(pmu_version_6, setup),
 		cmocka_unit_test_setup(hidden_state_components, setup),
+		cmocka_unit_test_setup(lbrs_of_the_guest, setup),
 		cmocka_unit_test_setup(hidden_leaves, setup),
 		cmocka_unit_test_setup(hypervisor_leaves, setup),
 		cmocka_unit_test_setup(other_leaves_are_the_hardware_s, setup),

@@ -178,15 +178,12 @@ struct range {
 };
 
 static const struct range always[] = {
-	{ 0x1b, 0x1b, TRAP_WRITE },    { 0x3a, 0x3a, TRAP_BOTH },     { 0x1a0, 0x1a0, TRAP_BOTH },
-	{ 0x1c8, 0x1c9, TRAP_BOTH },   { 0x1d9, 0x1d9, TRAP_BOTH },   { 0x1dd, 0x1de, TRAP_BOTH },
-	{ 0x200, 0x21f, TRAP_WRITE },  { 0x250, 0x250, TRAP_WRITE },  { 0x258, 0x259, TRAP_WRITE },
-	{ 0x268, 0x26f, TRAP_WRITE },  { 0x2ff, 0x2ff, TRAP_WRITE },  { 0x329, 0x329, TRAP_BOTH },
-	{ 0x345, 0x345, TRAP_BOTH },   { 0x392, 0x392, TRAP_BOTH },   { 0x3f1, 0x3f2, TRAP_BOTH },
-	{ 0x3f6, 0x3f7, TRAP_BOTH },   { 0x480, 0x493, TRAP_BOTH },   { 0x560, 0x58f, TRAP_BOTH },
-	{ 0x600, 0x600, TRAP_BOTH },   { 0x680, 0x6ff, TRAP_BOTH },   { 0xda0, 0xda0, TRAP_WRITE },
-	{ 0xdc0, 0xddf, TRAP_BOTH },   { 0x1200, 0x121f, TRAP_BOTH }, { 0x14ce, 0x14cf, TRAP_BOTH },
-	{ 0x1500, 0x151f, TRAP_BOTH }, { 0x1600, 0x161f, TRAP_BOTH },
+	{ 0x1b, 0x1b, TRAP_WRITE },   { 0x3a, 0x3a, TRAP_BOTH },    { 0x1a0, 0x1a0, TRAP_BOTH },
+	{ 0x200, 0x21f, TRAP_WRITE }, { 0x250, 0x250, TRAP_WRITE }, { 0x258, 0x259, TRAP_WRITE },
+	{ 0x268, 0x26f, TRAP_WRITE }, { 0x2ff, 0x2ff, TRAP_WRITE }, { 0x329, 0x329, TRAP_BOTH },
+	{ 0x345, 0x345, TRAP_BOTH },  { 0x392, 0x392, TRAP_BOTH },  { 0x3f1, 0x3f2, TRAP_BOTH },
+	{ 0x3f6, 0x3f7, TRAP_BOTH },  { 0x480, 0x493, TRAP_BOTH },  { 0x560, 0x58f, TRAP_BOTH },
+	{ 0x600, 0x600, TRAP_BOTH },  { 0xda0, 0xda0, TRAP_WRITE },
 };
 
 /* Version 6's addresses of counters: all, and the guest's in traps_of_version_6(). */
@@ -209,9 +206,38 @@ static const struct range granted[] = {
 };
 
 static const struct range closed[] = {
+	{ 0x1d9, 0x1d9, TRAP_BOTH },
 	{ 0x38e, 0x391, TRAP_BOTH },
 	{ 0x834, 0x834, TRAP_BOTH },
 };
+
+/* Those of each kind of LBRs, unless the guest has that kind; and of the last branch before an exception. */
+static const struct range legacy_lbr[] = {
+	{ 0x1c8, 0x1c9, TRAP_BOTH },
+	{ 0x680, 0x6ff, TRAP_BOTH },
+	{ 0xdc0, 0xddf, TRAP_BOTH },
+};
+
+static const struct range arch_lbr[] = {
+	{ 0x1200, 0x121f, TRAP_BOTH },
+	{ 0x14ce, 0x14cf, TRAP_BOTH },
+	{ 0x1500, 0x151f, TRAP_BOTH },
+	{ 0x1600, 0x161f, TRAP_BOTH },
+};
+
+static const struct range last_exception[] = {
+	{ 0x1dd, 0x1de, TRAP_BOTH },
+	{ 0x1e0, 0x1e0, TRAP_BOTH },
+};
+
+static void no_recording(bool on)
+{
+	(void)on;
+	fail();
+}
+
+static const struct lbr_ops legacy = { .record = no_recording, .debugctl = BIT(0) };
+static const struct lbr_ops arch = { .record = no_recording, .control = 0x7f0007 };
 
 static uint8_t expected[MSRS], found[MSRS];
 
@@ -236,8 +262,16 @@ static void expect_always(bool open)
 	expect(aliases, ARRAY_SIZE(aliases));
 	if (cpu.pmu.pebs.offer == PEBS_OFFERED)
 		expect(granted, ARRAY_SIZE(granted));
+	if (cpu.pmu.pebs.offer == PEBS_OFFERED && cpu.pmu.lbr.guests)
+		expected[0x3f2] = TRAP_NEVER; /* records may hold LBRs */
 	if (!open)
 		expect(closed, ARRAY_SIZE(closed));
+	if (!cpu.pmu.lbr.guests || cpu.pmu.lbr.ops != &legacy)
+		expect(legacy_lbr, ARRAY_SIZE(legacy_lbr));
+	if (!cpu.pmu.lbr.guests || cpu.pmu.lbr.ops != &arch)
+		expect(arch_lbr, ARRAY_SIZE(arch_lbr));
+	if (!cpu.pmu.lbr.guests)
+		expect(last_exception, ARRAY_SIZE(last_exception));
 }
 
 static void compare_traps(bool open)
@@ -291,6 +325,21 @@ static void traps_with_nothing_of_the_host(void **state)
 	check_traps(0, false, NULL, 0);
 }
 
+static void traps_by_who_has_the_lbrs(void **state)
+{
+	static const struct lbr_ops *const kinds[] = { &legacy, &arch };
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
+		cpu.pmu.lbr.ops = kinds[i];
+		for (unsigned guests = 0; guests < 2; guests++) {
+			cpu.pmu.lbr.guests = guests;
+			check_traps(0, true, NULL, 0);
+			check_traps(0, false, NULL, 0);
+		}
+	}
+}
+
 static void grant_pebs_and_metrics(void)
 {
 	cpu.pmu.pebs.offer = PEBS_OFFERED;
@@ -305,6 +354,9 @@ static void traps_with_pebs_and_metrics(void **state)
 	grant_pebs_and_metrics();
 	check_traps(0, true, NULL, 0);
 	check_traps(0, false, NULL, 0);
+	cpu.pmu.lbr.guests = true;
+	cpu.pmu.lbr.ops = &legacy;
+	check_traps(0, true, NULL, 0);
 }
 
 /*
@@ -454,6 +506,8 @@ static void records_tell_nothing_of_the_host(void **state)
 	wrmsr_faults(0x3f2, BIT(4) | BIT(51));
 	cpu.pmu.controls = cpu.pmu.guest;
 	wrmsr_faults(0x3f2, BIT(5));
+	cpu.pmu.lbr.guests = true;
+	wrmsr(0x3f2, 0x1f00000f);
 }
 
 static void ds_area_is_looked_at(void **state)
@@ -490,18 +544,65 @@ static void debugctl_is_split(void **state)
 	wrmsr_faults(DEBUGCTL, BIT(15));
 }
 
-static void xss_has_no_pt_and_no_lbr(void **state)
+static void debugctl_with_lbrs(void **state)
+{
+	(void)state;
+	cpu.pmu.lbr.ops = &legacy;
+	cpu.pmu.lbr.guests = true;
+	wrmsr(DEBUGCTL, BIT(0) | BIT(1) | BIT(11));
+	assert_int_equal(guest_debugctl, BIT(0) | BIT(1));
+	assert_int_equal(msrs[DEBUGCTL], 0);
+	assert_int_equal(rdmsr(DEBUGCTL), BIT(0) | BIT(1));
+	/* The host's recording behind its back. */
+	cpu.pmu.lbr.guests = false;
+	assert_int_equal(rdmsr(DEBUGCTL), BIT(1));
+	guest_debugctl |= BIT(11);
+	assert_int_equal(rdmsr(DEBUGCTL), BIT(1));
+	/* Architectural ones have their bit elsewhere. */
+	cpu.pmu.lbr.ops = &arch;
+	cpu.pmu.lbr.guests = true;
+	wrmsr(DEBUGCTL, BIT(0) | BIT(1));
+	assert_int_equal(guest_debugctl, BIT(1));
+}
+
+static unsigned recordings;
+
+static void record_again(bool on)
+{
+	assert_true(on);
+	recordings++;
+}
+
+/* Trying a value of DEBUGCTL in root mode would stop what the host records there. */
+static void debugctl_keeps_root_recording(void **state)
+{
+	static const struct lbr_ops recording = { .record = record_again, .debugctl = BIT(0) };
+
+	(void)state;
+	recordings = 0;
+	cpu.pmu.lbr.ops = &recording;
+	wrmsr(DEBUGCTL, 0);
+	assert_int_equal(recordings, 0);
+	cpu.pmu.lbr.now = true;
+	wrmsr(DEBUGCTL, 0);
+	assert_int_equal(recordings, 1);
+}
+
+static void xss_has_no_pt_and_lbr_only_for_its_owner(void **state)
 {
 	(void)state;
 	wrmsr(0xda0, BIT(11) | BIT(12));
 	assert_int_equal(msrs[0xda0], BIT(11) | BIT(12));
 	wrmsr_faults(0xda0, BIT(8));
 	wrmsr_faults(0xda0, BIT(15));
+	cpu.pmu.lbr.guests = true;
+	wrmsr(0xda0, BIT(15));
+	wrmsr_faults(0xda0, BIT(8));
 	refused = BIT(63);
 	wrmsr_faults(0xda0, BIT(63));
 }
 
-static void capabilities_are_two(void **state)
+static void capabilities_are_two_and_the_lbr_format(void **state)
 {
 	(void)state;
 	cpu.pmu.caps.capabilities = UINT64_C(0x1ffff);
@@ -512,8 +613,10 @@ static void capabilities_are_two(void **state)
 	grant_pebs_and_metrics();
 	cpu.pmu.caps.capabilities = UINT64_C(0xfffff);
 	assert_int_equal(rdmsr(0x345), 0xaffc0); /* no LBR, no output to PT, no TSX addresses */
+	cpu.pmu.lbr.guests = true;
+	assert_int_equal(rdmsr(0x345), 0xaffff);
 	cpu.pmu.controls = cpu.pmu.guest;
-	assert_int_equal(rdmsr(0x345), 0x27fc0);
+	assert_int_equal(rdmsr(0x345), 0x27fff);
 }
 
 static void apic_base(void **state)
@@ -667,6 +770,7 @@ int main(void)
 		cmocka_unit_test_setup(traps_with_nothing_of_the_host, setup),
 		cmocka_unit_test_setup(traps_of_version_6, setup),
 		cmocka_unit_test_setup(traps_with_pebs_and_metrics, setup),
+		cmocka_unit_test_setup(traps_by_who_has_the_lbrs, setup),
 		cmocka_unit_test_setup(hidden_registers_fault, setup),
 		cmocka_unit_test_setup(vmx_reads_locked_off, setup),
 		cmocka_unit_test_setup(pebs_and_bts_read_unavailable, setup),
@@ -675,8 +779,10 @@ int main(void)
 		cmocka_unit_test_setup(records_tell_nothing_of_the_host, setup),
 		cmocka_unit_test_setup(ds_area_is_looked_at, setup),
 		cmocka_unit_test_setup(debugctl_is_split, setup),
-		cmocka_unit_test_setup(xss_has_no_pt_and_no_lbr, setup),
-		cmocka_unit_test_setup(capabilities_are_two, setup),
+		cmocka_unit_test_setup(debugctl_with_lbrs, setup),
+		cmocka_unit_test_setup(debugctl_keeps_root_recording, setup),
+		cmocka_unit_test_setup(xss_has_no_pt_and_lbr_only_for_its_owner, setup),
+		cmocka_unit_test_setup(capabilities_are_two_and_the_lbr_format, setup),
 		cmocka_unit_test_setup(apic_base, setup),
 		cmocka_unit_test_setup(apic_is_kept_off_the_region, setup),
 		cmocka_unit_test_setup(memory_types_follow_the_mtrrs, setup),

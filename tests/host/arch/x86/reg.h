@@ -18,6 +18,8 @@ bool reg_xsetbv_safe(uint32_t xcr, uint64_t value);
 uint64_t reg_rdpmc(uint32_t counter);
 uint64_t reg_rdtsc(void);
 void reg_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t regs[4]);
+void reg_xsaves(void *area, uint64_t components);
+void reg_xrstors(const void *area, uint64_t components);
 void reg_invlpg(uint64_t address);
 uint64_t reg_read_physical(uint64_t *pte, uint64_t pa);
 uint32_t reg_read_xapic(unsigned offset);

@@ -1,0 +1,78 @@
+/*
+ * The last branch records (LBRs): who has them when. SDM Vol. 3B, "Last Branch, Interrupt, and Exception Recording" and
+ * "Last Branch Records". Vendor-neutral: no register number stands here.
+ *
+ * guest: they are the guest's. VM exit stops them, VM entry starts them again; nothing is switched.
+ * host:  the guest has none. They record behind its back while a host event with a period counts in the guest, and in
+ *	  root mode while one counts there. What they hold at a PMI of such an event is captured.
+ * both:  in the guest they are the guest's. While a host event with a period counts in root mode they are the host's
+ *	  there: exit and entry switch the whole state.
+ */
+#ifndef HV_LBR_H
+#define HV_LBR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config.h"
+
+#define LBR_MAX_ENTRIES 32
+#define LBR_STATE_SIZE  1408 /* bytes; the larger kind's, an XSAVE area with nothing but LBRs */
+
+struct lbr_branch {
+	uint64_t from, to; /* linear addresses */
+};
+
+/* All of one owner's, while the other has the registers; the layout is the vendor's. */
+struct lbr_state {
+	_Alignas(64) uint8_t bytes[LBR_STATE_SIZE];
+};
+
+struct lbr_caps {
+	unsigned entries; /* at most LBR_MAX_ENTRIES */
+	bool switchable;  /* VM entry and exit start and stop recording, and swap() works */
+};
+
+/* One kind of LBRs. All run in root mode. */
+struct lbr_ops {
+	const char *name;
+	bool (*ident)(struct lbr_caps *caps); /* false: this processor has none of this kind */
+	/* Records every branch from now on, until a PMI freezes it; or stops. */
+	void (*record)(bool on);
+	/* Empties the stack. */
+	void (*clear)(unsigned entries);
+	/* Makes `state` that of an empty stack. */
+	void (*empty)(struct lbr_state *state, unsigned entries);
+	/* While nothing records: the registers go to `out` and become `in`. */
+	void (*swap)(struct lbr_state *out, const struct lbr_state *in, unsigned entries);
+	/* While nothing records: the branches, newest first. Returns how many there are. */
+	unsigned (*read)(struct lbr_branch branches[LBR_MAX_ENTRIES], unsigned entries);
+	/* What makes them record every branch: the bit in DEBUGCTL, or a control register of their own; the other is 0. */
+	uint64_t debugctl, control;
+};
+
+extern const struct lbr_ops lbr_legacy, lbr_arch; /* the vendor's */
+
+struct lbr {
+	const struct lbr_ops *ops; /* NULL: this processor has none */
+	struct lbr_caps caps;
+	bool guests; /* the guest has them, in the guest; where not, they are hidden from it, */
+	bool hosts;  /* and the host has them, or shares them */
+	bool root;   /* from the next exit on they are the host's in root mode, */
+	bool now;    /* and they are now */
+	struct lbr_state guest_state, host_state;
+	/* The newest capture. */
+	struct lbr_branch branches[LBR_MAX_ENTRIES];
+	unsigned nr_branches;
+	uint64_t captures; /* since pmuvisor started */
+};
+
+struct pmu;
+
+/* Finds out which kind there is and gives them to their owner; nothing records. */
+void lbr_init(struct pmu *pmu, enum config_lbr owner);
+/* The vendor, right after an exit with lbr.root, and as the last thing before an entry with lbr.now. */
+void lbr_root_begin(struct pmu *pmu);
+void lbr_root_end(struct pmu *pmu);
+
+#endif
