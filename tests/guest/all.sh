@@ -23,7 +23,7 @@ cases() {
 		done
 	done
 	for mode in direct shared; do
-		echo "tests/guest/run.sh $mode hidden 'lbr = host'"
+		echo "tests/guest/run.sh $mode hidden 'lbr = host' 'pebs = off'"
 	done
 	echo "tests/guest/run.sh bare lbr"
 	for guest in library count overflow nmi pmi pmi_lvt pmi_x2apic partition; do

@@ -1,5 +1,6 @@
 /*
- * Under pmuvisor the processor has no VMX, PEBS or LBR, and says so everywhere at once.
+ * Under pmuvisor the processor has no VMX, nor PEBS or LBR where they are not the guest's, and says so everywhere at
+ * once.
  *
  * What the hardware does: CPUID, the capability MSRs, the instructions and the control bits of a feature agree. What
  * breaks: a guest that sees a feature in one place and is refused in another (or, worse, is let in: VMXON under a

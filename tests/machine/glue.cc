@@ -20,6 +20,8 @@ extern "C" {
 #define ENV_DIRECTORY "MACHINE_DIRECTORY"
 #define ENV_DEADLINE  "MACHINE_DEADLINE"
 #define ENV_CPU       "MACHINE_CPU"
+#define ENV_PMI_SKID  "MACHINE_PMI_SKID"
+#define ENV_PEBS      "MACHINE_PEBS"
 
 static struct machine_cpu *cpus[MAX_CPUS];
 static unsigned nr_cpus;
@@ -146,23 +148,37 @@ static uint64_t tsc(void *opaque)
 	return bx_pc_system.time_ticks() + since;
 }
 
-static const struct pmu_model_caps *pmu_of_this_run(void)
+static struct pmu_model_caps pmu_of_this_run(void)
 {
-	const char *name = getenv(ENV_CPU);
-	const struct pmu_model_caps *caps = name ? pmu_model_named(name) : &pmu_model_icelake;
+	const char *name = getenv(ENV_CPU), *skid = getenv(ENV_PMI_SKID), *pebs = getenv(ENV_PEBS);
+	const struct pmu_model_caps *named = name ? pmu_model_named(name) : &pmu_model_icelake;
+	struct pmu_model_caps caps;
 
-	if (!caps)
+	if (!named)
 		end(MACHINE_EXIT_BROKEN, "there is no processor of the name in " ENV_CPU);
+	caps = *named;
+	if (skid)
+		caps.pmi_skid = strtoul(skid, NULL, 0);
+	if (pebs && !strcmp(pebs, "legacy"))
+		caps.pebs_ept_friendly = false;
 	return caps;
 }
 
 void machine_new_cpu(struct machine_cpu *machine, BX_CPU_C *cpu, unsigned number)
 {
-	static const struct pmu_model_ops ops = { .deliver_pmi = deliver_pmi, .tsc = tsc };
+	static const struct pmu_model_ops ops = {
+		.deliver_pmi = deliver_pmi,
+		.ds_read = machine_ds_read,
+		.ds_write = machine_ds_write,
+		.registers = machine_registers,
+		.pebs_due = machine_pebs_due,
+		.tsc = tsc,
+	};
+	const struct pmu_model_caps caps = pmu_of_this_run();
 
 	memset(machine, 0, sizeof(*machine));
 	machine->cpu = cpu;
-	machine->model = pmu_model_new(pmu_of_this_run(), &ops, machine);
+	machine->model = pmu_model_new(&caps, &ops, machine);
 	if (!machine->model || number >= MAX_CPUS)
 		end(MACHINE_EXIT_BROKEN, "no memory for a processor");
 	cpus[number] = machine;
@@ -173,6 +189,9 @@ void machine_reset_cpu(struct machine_cpu *machine, bool hardware)
 {
 	if (hardware)
 		pmu_model_reset(machine->model);
+	else
+		pmu_model_init(machine->model);
+	machine->pebs_due = machine->assisting = false;
 	machine->unfinished = machine->far = false;
 	machine->woken_from = 0;
 	stats_mode(&machine->stats, STATS_OUTSIDE);
@@ -253,7 +272,7 @@ void machine_vmentry(struct machine_cpu *machine, const struct pmu_model_vmcs *v
 void machine_unwound(struct machine_cpu *machine)
 {
 	pmu_model_abort(machine->model);
-	machine->unfinished = machine->far = false;
+	machine->unfinished = machine->far = machine->assisting = false;
 	machine->woken_from = 0;
 }
 

@@ -5,6 +5,8 @@
 #ifndef MACHINE_GLUE_H
 #define MACHINE_GLUE_H
 
+#include <setjmp.h>
+
 extern "C" {
 #include "pmu_model.h"
 #include "stats.h"
@@ -23,6 +25,12 @@ struct machine_cpu {
 	unsigned far_cpl;
 	bool halted;
 	unsigned woken_from; /* the activity state an event ended, until the event is delivered; 0: none */
+
+	/* glue_pebs.cc */
+	bool pebs_due;
+	Bit64u event_ip; /* of the instruction that the record is due for */
+	bool assisting;  /* what is accessed is the DS area */
+	jmp_buf *escape; /* where a fault of it goes; NULL: it is delivered */
 };
 
 /* Life of the machine. None of the three ends returns. */
@@ -60,6 +68,28 @@ static inline void machine_between_instructions(struct machine_cpu *machine)
 {
 	pmu_model_abort(machine->model);
 	machine->woken_from = 0;
+}
+
+/* PEBS: the operations for the model. */
+bool machine_ds_read(void *opaque, uint64_t linear, void *data, unsigned size);
+bool machine_ds_write(void *opaque, uint64_t linear, const void *data, unsigned size);
+void machine_registers(void *opaque, struct pmu_model_regs *regs);
+void machine_pebs_due(void *opaque);
+
+void machine_pebs_assist(struct machine_cpu *machine);
+
+/* Between instructions, before all else: a record due is written, or it faults or exits and does not return. */
+static inline void machine_pebs(struct machine_cpu *machine)
+{
+	if (machine->pebs_due)
+		machine_pebs_assist(machine);
+}
+
+/* An exception or VM exit is about to happen. Does not return if it is none because it was the DS area's. */
+static inline void machine_pebs_fault(struct machine_cpu *machine)
+{
+	if (machine->escape)
+		longjmp(*machine->escape, 1);
 }
 
 void machine_commit_unusual(struct machine_cpu *machine, unsigned cpl);

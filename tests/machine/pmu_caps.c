@@ -6,8 +6,10 @@
 
 #include "pmu_private.h"
 
-/* Of IA32_PERF_CAPABILITIES, what the model does. No PEBS yet. */
-#define MODELLED_CAPABILITIES (PERF_CAP_LBR_FMT | PERF_CAP_FW_WRITE)
+/* Of IA32_PERF_CAPABILITIES, what the model does. No freezing in SMM, no metrics. */
+#define MODELLED_CAPABILITIES                                                                                          \
+	(PERF_CAP_LBR_FMT | PERF_CAP_PEBS_TRAP | PERF_CAP_PEBS_ARCH_REG | PERF_CAP_PEBS(0xf) | PERF_CAP_FW_WRITE |     \
+	 PERF_CAP_PEBS_BASELINE)
 /* Of the architectural events: nothing counts LBR inserts. */
 #define MODELLED_EVENTS BITS(11, 0)
 /* Of CPUID.1CH:ECX: the LBRs log no events. */
@@ -29,6 +31,7 @@ const struct pmu_model_caps pmu_model_icelake = {
 	.common_events = BITS(7, 0),
 	.perf_capabilities = 0xf4c5 & MODELLED_CAPABILITIES,
 	.lbr_depth = 32,
+	.pebs_pdist = BIT(32),
 	.pebs_ept_friendly = true,
 	.pebs_frontend = 0x7fff17,
 	.linear_width = 48,

@@ -51,6 +51,9 @@
 #define MSR_IA32_PERF_CAPABILITIES        0x345
 #define PERF_CAP_LBR_FMT                  BITS(5, 0)
 #define LBR_FMT_INFO                      UINT64_C(5) /* the mispredict bit is in LBR_INFO */
+#define PERF_CAP_PEBS_TRAP                BIT(6)
+#define PERF_CAP_PEBS_ARCH_REG            BIT(7)
+#define PERF_CAP_PEBS(format)             (UINT64_C(format) << 8)
 #define PERF_CAP_PEBS_FORMAT(caps)        ((caps)->perf_capabilities >> 8 & 0xf)
 #define PERF_CAP_FW_WRITE                 BIT(13)
 #define PERF_CAP_PEBS_BASELINE            BIT(14)

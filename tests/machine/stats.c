@@ -124,6 +124,16 @@ static void print_interrupts(const struct out *out, const struct stats *stats, c
 	}
 }
 
+static void print_records(const struct out *out, const struct pmu_model *model)
+{
+	const struct pmu_model_records records = pmu_model_records(model);
+
+	print(out, "pebs_records", records.written);
+	print(out, "pebs_records_root", records.in_root);
+	print(out, "pebs_records_dropped", records.dropped);
+	print(out, "pebs_ds_faults", records.retried);
+}
+
 void stats_print(FILE *file, const char *prefix, const struct stats *stats, const struct pmu_model *model,
 		 uint64_t ticks)
 {
@@ -134,4 +144,5 @@ void stats_print(FILE *file, const char *prefix, const struct stats *stats, cons
 	print_exits(&out, stats);
 	print_msrs(&out, stats);
 	print_interrupts(&out, stats, model);
+	print_records(&out, model);
 }

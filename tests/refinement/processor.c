@@ -38,7 +38,7 @@ void processor_start(struct processor *cpu, unsigned nr_gp, unsigned nr_fixed, b
 	caps.nr_fixed = nr_fixed;
 	/* Hidden from the guest: neither side has them. */
 	caps.lbr_depth = 0;
-	caps.perf_capabilities &= ~PERF_CAP_LBR_FMT;
+	caps.perf_capabilities = PERF_CAP_FW_WRITE;
 	*cpu = (struct processor){ .x2apic = x2apic };
 	cpu->model = pmu_model_new(&caps, &ops, cpu);
 	assert(cpu->model);

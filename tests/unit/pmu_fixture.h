@@ -52,17 +52,23 @@ static inline uint64_t machine_tsc(void *opaque)
 }
 
 /* As firmware leaves it: APIC enabled, LVTPC unmasked for NMI, and all counters gated in GLOBAL_CTRL. */
+static inline void machine_start(struct machine *machine, const struct pmu_model_caps *caps,
+				 const struct pmu_model_ops *ops)
+{
+	assert_non_null(machine);
+	machine->model = pmu_model_new(caps, ops, machine);
+	assert_non_null(machine->model);
+	pmu_model_apic_enabled(machine->model, true);
+	pmu_model_write_lvtpc(machine->model, LVT_NMI);
+	assert_int_equal(pmu_model_wrmsr(machine->model, MSR_IA32_PERF_GLOBAL_CTRL, 0), PMU_MODEL_DONE);
+}
+
 static inline struct machine *machine_new(const struct pmu_model_caps *caps)
 {
 	static const struct pmu_model_ops ops = { .deliver_pmi = machine_pmi, .tsc = machine_tsc };
 	struct machine *machine = calloc(1, sizeof(*machine));
 
-	assert_non_null(machine);
-	machine->model = pmu_model_new(caps, &ops, machine);
-	assert_non_null(machine->model);
-	pmu_model_apic_enabled(machine->model, true);
-	pmu_model_write_lvtpc(machine->model, LVT_NMI);
-	assert_int_equal(pmu_model_wrmsr(machine->model, MSR_IA32_PERF_GLOBAL_CTRL, 0), PMU_MODEL_DONE);
+	machine_start(machine, caps, &ops);
 	return machine;
 }
 

@@ -34,10 +34,10 @@ static void cpuid_hides_what_is_missing(void **state)
 	uint32_t lbr[4] = { ~0u, ~0u, ~0u, ~0u }, other[4] = { 1, 2, 3, 4 };
 
 	pmu_model_cpuid(machine->model, 1, 0, features);
-	assert_int_equal(features[2], ~(1u << 2 | 1u << 4)); /* DTES64, DS-CPL */
-	assert_int_equal(features[3], ~(1u << 21));          /* DS */
+	assert_int_equal(features[2], ~(1u << 4)); /* DS-CPL */
 	pmu_model_cpuid(machine->model, 1, 0, none);
-	assert_int_equal(none[2], 1u << 15); /* PDCM */
+	assert_int_equal(none[2], 1u << 15 | 1u << 2); /* PDCM, DTES64 */
+	assert_int_equal(none[3], 1u << 21);           /* DS */
 	pmu_model_cpuid(machine->model, 7, 0, extended);
 	assert_int_equal(extended[1], ~(1u << 25)); /* Processor Trace */
 	assert_int_equal(extended[3], ~(1u << 19)); /* architectural LBR */
