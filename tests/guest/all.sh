@@ -5,7 +5,8 @@ set -eu
 
 out=build/tests/guest/out
 results=build/tests/guest/results.txt
-guests="library count reserved partition overflow nmi pmi pmi_lvt pmi_x2apic memory misc uncore deviations triple_fault returns"
+guests="library count reserved partition overflow nmi pmi pmi_lvt pmi_x2apic memory misc uncore deviations"
+guests="$guests pebs_hostile triple_fault returns"
 # Host counters that overflow every few instructions, so that both owners' PMIs meet at every place.
 dense="'event = instructions:guest period=311' 'event = branches:guest period=97'"
 # And ones that overflow in pmuvisor itself, while it answers the guest.
@@ -26,10 +27,10 @@ cases() {
 		echo "tests/guest/run.sh $mode hidden 'lbr = host' 'pebs = off'"
 	done
 	echo "tests/guest/run.sh bare lbr"
-	for guest in library count overflow nmi pmi pmi_lvt pmi_x2apic partition; do
+	for guest in library count overflow nmi pmi pmi_lvt pmi_x2apic partition pebs_hostile; do
 		echo "TAG=dense tests/guest/run.sh shared $guest $dense"
 	done
-	for guest in count pmi partition reserved; do
+	for guest in count pmi partition reserved pebs_hostile; do
 		echo "TAG=inside tests/guest/run.sh shared $guest $inside"
 	done
 	echo "tests/guest/run.sh direct exits 'event = instructions:host' $quiet"

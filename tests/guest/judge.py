@@ -18,6 +18,7 @@ FINAL_DUMP = re.compile(r"^pmuvisor dump number 1 .*^end$", re.MULTILINE | re.DO
 FIRMWARE_GOES_ON = re.compile(r"^1\.\.\d+$.*^BdsDxe: loading", re.MULTILINE | re.DOTALL)
 AFTERWARDS = {
     "returns": {"com1": FIRMWARE_GOES_ON, "com2": FINAL_DUMP},
+    "pebs_hostile": {"com2": re.compile(r"^  pebs .* hidden [1-9]\d* hidden-records [1-9]", re.MULTILINE)},
     "triple_fault": {"com2": re.compile(r"^pmuvisor stop ", re.MULTILINE)},
 }
 
@@ -47,6 +48,15 @@ def judge(lines, status, expected):
     return reasons
 
 
+def misplaced(directory):
+    """PEBS records that the machine saw written in root mode: through the hypervisor's page tables, not the guest's."""
+    stats = read(directory / "stats.txt").split("\nend ")[-1]
+    count = re.search(r"^pebs_records_root (\d+)$", stats, re.MULTILINE)
+    if not count:
+        return ["the machine doesn't say whether PEBS records were written in root mode"]
+    return [f"{count[1]} PEBS records were written in root mode"] if int(count[1]) else []
+
+
 def unsaid(mode, name, directory):
     return [f"{port} lacks {pattern.pattern!r}" for port, pattern in AFTERWARDS.get(name, {}).items()
             if not (mode == "bare" and port == "com2") and not pattern.search(read(directory / f"{port}.txt"))]
@@ -57,6 +67,7 @@ def main():
     title = "-".join(filter(None, (mode, name, tag)))
     lines = guest_lines(read(directory / "com1.txt"))
     reasons = judge(lines, int(sys.argv[5]), int(sys.argv[6])) + unsaid(mode, name, directory)
+    reasons += misplaced(directory)
     (directory / "tap").write_text("\n".join(lines) + "\n")
     (directory / "figures").write_text("".join(f"{line}\n" for line in lines if FIGURE.match(line)))
     checks = sum(bool(TEST.match(line)) for line in lines)
