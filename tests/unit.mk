@@ -19,6 +19,7 @@ UNIT_test_pmu_registers	:= $(PMU_MODEL)
 UNIT_test_pmu_count	:= $(PMU_MODEL)
 UNIT_test_pmu_shortcuts	:= $(PMU_MODEL)
 UNIT_test_pmu_lbr	:= $(PMU_MODEL)
+UNIT_test_pmu_lbr_arch	:= $(PMU_MODEL)
 UNIT_test_pmu_pebs	:= $(PMU_MODEL)
 
 UNIT_BUILD	:= $(BUILD)/tests/unit

@@ -12,10 +12,11 @@
 #define LEAF_CPL_FILTER    1u
 #define LEAF_BRANCH_FILTER 2u
 #define LEAF_CALL_STACK    4u
+#define LEAF_MAX_DEPTH     64u
 
 #define INFO_BR_TYPE_SHIFT 56
 #define INFO_WRITABLE      (LBR_INFO_CYCLES | BITS(63, 56))
-#define DEPTH_BITS         BITS(6, 0) /* the largest CPUID can name is 64 */
+#define DEPTH_BITS         BITS(6, 0) /* those that LEAF_MAX_DEPTH needs */
 
 bool pmu_model_has_arch_lbr(const struct pmu_model *model)
 {
@@ -25,12 +26,12 @@ bool pmu_model_has_arch_lbr(const struct pmu_model *model)
 /* Bit n of the leaf's list of depths is 8 * (n + 1) entries. */
 static bool depth_exists(const struct pmu_model *model, uint64_t depth)
 {
-	return depth && depth % 8 == 0 && depth <= 64 && model->caps.arch_lbr[0] & BIT(depth / 8 - 1);
+	return depth && depth % 8 == 0 && depth <= LEAF_MAX_DEPTH && model->caps.arch_lbr[0] & BIT(depth / 8 - 1);
 }
 
 unsigned pmu_lbr_arch_max_depth(const struct pmu_model *model)
 {
-	unsigned depth = 64;
+	unsigned depth = LEAF_MAX_DEPTH;
 
 	while (depth && !depth_exists(model, depth))
 		depth -= 8;
@@ -238,9 +239,9 @@ const struct pmu_register_kind pmu_lbr_arch_registers[] = {
 	{ MSR_IA32_LER_INFO, 1, read_ler_info, write_ler_info },
 	{ MSR_IA32_LBR_CTL, 1, read_ctl, write_ctl },
 	{ MSR_IA32_LBR_DEPTH, 1, read_depth, write_depth },
-	{ MSR_IA32_LBR_0_INFO, PMU_MODEL_MAX_LBRS, read_info, write_info },
-	{ MSR_IA32_LBR_0_FROM_IP, PMU_MODEL_MAX_LBRS, read_from, write_from },
-	{ MSR_IA32_LBR_0_TO_IP, PMU_MODEL_MAX_LBRS, read_to, write_to },
+	{ MSR_IA32_LBR_0_INFO, LEAF_MAX_DEPTH, read_info, write_info },
+	{ MSR_IA32_LBR_0_FROM_IP, LEAF_MAX_DEPTH, read_from, write_from },
+	{ MSR_IA32_LBR_0_TO_IP, LEAF_MAX_DEPTH, read_to, write_to },
 	{ 0 },
 };
 
@@ -267,17 +268,15 @@ bool pmu_model_lbr_in_use(const struct pmu_model *model)
 	return pmu_model_has_arch_lbr(model) && used;
 }
 
-void pmu_model_lbr_xsave(const struct pmu_model *model, void *image)
+unsigned pmu_model_lbr_xsave(const struct pmu_model *model, void *image)
 {
-	struct lbr_state state;
+	struct lbr_state state = { .ctl = model->lbr.ctl, .depth = model->lbr.depth, .ler = model->lbr.ler };
+	unsigned size = (unsigned)offsetof(struct lbr_state, entries);
 
-	memcpy(&state, image, sizeof(state));
-	state.ctl = model->lbr.ctl;
-	state.depth = model->lbr.depth;
-	state.ler = model->lbr.ler;
-	for (unsigned i = 0; i < pmu_lbr_depth(model); i++)
-		pmu_lbr_entry(model, i, &state.entries[i]);
-	memcpy(image, &state, sizeof(state));
+	for (unsigned i = 0; pmu_lbr_entry(model, i, &state.entries[i]); i++)
+		size += (unsigned)sizeof(state.entries[i]);
+	memcpy(image, &state, size);
+	return size;
 }
 
 static struct pmu_lbr_entry restorable(const struct pmu_lbr_entry *entry)

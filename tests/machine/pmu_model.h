@@ -269,13 +269,13 @@ void pmu_model_vmexit(struct pmu_model *model, struct pmu_model_vmcs *vmcs);
 
 /*
  * SDM Vol. 1, "Architectural LBR State": XSAVE component 15, only with architectural LBR. The image is the component in
- * the standard format. xsave leaves entries beyond the current depth alone; xrstor is false for #GP(0); xinit is what
- * XRSTORS does for a clear XSTATE_BV[15].
+ * the standard format. xsave fills the front and returns how many bytes, as many as the depth needs; xrstor is false for
+ * #GP(0); xinit is what XRSTORS does for a clear XSTATE_BV[15].
  */
 #define PMU_MODEL_LBR_XSAVE_SIZE 808
 bool pmu_model_has_arch_lbr(const struct pmu_model *model);
 bool pmu_model_lbr_in_use(const struct pmu_model *model); /* XINUSE[15]: not in its initial state */
-void pmu_model_lbr_xsave(const struct pmu_model *model, void *image);
+unsigned pmu_model_lbr_xsave(const struct pmu_model *model, void *image);
 bool pmu_model_lbr_xrstor(struct pmu_model *model, const void *image);
 void pmu_model_lbr_xinit(struct pmu_model *model);
 
