@@ -26,7 +26,11 @@ cases() {
 	for mode in direct shared; do
 		echo "tests/guest/run.sh $mode hidden 'lbr = host' 'pebs = off'"
 	done
-	echo "tests/guest/run.sh bare lbr"
+	for guest in lbr lbr_xsaves; do
+		for model in icelake sapphire_rapids arrow_lake; do
+			echo "MODEL=$model tests/guest/run.sh bare $guest"
+		done
+	done
 	for guest in library count overflow nmi pmi pmi_lvt pmi_x2apic partition pebs_hostile; do
 		echo "TAG=dense tests/guest/run.sh shared $guest $dense"
 	done
