@@ -69,7 +69,7 @@ static void apply_open(struct vmx_cpu *vmx, bool open)
 	if (vmx->saves_ctrl)
 		return;
 	if (open)
-		vmx_msr_list_add(&vmx->msrs.exit_store, MSR_IA32_PERF_GLOBAL_CTRL, 0);
+		vmx_msr_list_add_first(&vmx->msrs.exit_store, MSR_IA32_PERF_GLOBAL_CTRL, 0);
 	else
 		vmx_msr_list_remove(&vmx->msrs.exit_store, MSR_IA32_PERF_GLOBAL_CTRL);
 }
@@ -154,6 +154,7 @@ static void apply_gate(struct cpu *cpu)
 	if (gate->host_ctrl != vmx->host_ctrl)
 		vmcs_write(VMCS_HOST_PERF_GLOBAL_CTRL, gate->host_ctrl);
 	vmx->host_ctrl = gate->host_ctrl;
+	vmx->more_at_exit = gate->pebs_active || cpu->pmu.lbr.root;
 	gate->dirty = false;
 	if (cpu->pmu.lbr.now)
 		lbr_root_end(&cpu->pmu);
@@ -163,8 +164,7 @@ static void apply_gate(struct cpu *cpu)
 static void track_ctrl(struct cpu *cpu)
 {
 	struct vmx_cpu *vmx = vmx_of(cpu);
-	uint64_t ctrl = vmx->saves_ctrl ? vmcs_read(VMCS_GUEST_PERF_GLOBAL_CTRL)
-					: *vmx_msr_list_data(&vmx->msrs.exit_store, MSR_IA32_PERF_GLOBAL_CTRL);
+	uint64_t ctrl = vmx->saves_ctrl ? vmcs_read(VMCS_GUEST_PERF_GLOBAL_CTRL) : vmx->msrs.exit_store.entries[0].data;
 
 	if (ctrl == vmx->guest_ctrl)
 		return;
@@ -177,6 +177,14 @@ static void track_ctrl(struct cpu *cpu)
 static void track_pebs(struct cpu *cpu)
 {
 	pebs_exited(&cpu->pmu, *vmx_msr_list_data(&vmx_of(cpu)->msrs.exit_store, MSR_IA32_PEBS_ENABLE));
+}
+
+static __attribute__((noinline)) void do_at_exit(struct cpu *cpu)
+{
+	if (cpu->pmu.lbr.root)
+		lbr_root_begin(&cpu->pmu);
+	if (vmx_of(cpu)->pebs_active)
+		track_pebs(cpu);
 }
 
 static void decode_io(struct vm_exit *exit, uint64_t qualification)
@@ -236,10 +244,8 @@ void vmx_exited(struct cpu *cpu, bool entered)
 	if (entered) {
 		if (vmx_of(cpu)->open)
 			track_ctrl(cpu);
-		else if (cpu->pmu.lbr.root) /* never while open */
-			lbr_root_begin(&cpu->pmu);
-		if (vmx_of(cpu)->pebs_active)
-			track_pebs(cpu);
+		if (vmx_of(cpu)->more_at_exit)
+			do_at_exit(cpu);
 		decode(cpu, &exit);
 	} else {
 		if (cpu->pmu.lbr.root)

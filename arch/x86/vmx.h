@@ -30,6 +30,7 @@ struct vmx_cpu {
 	uint64_t freeze;                /* DEBUGCTL's freeze bits as last written, as PMU_STATUS_*_FROZEN */
 	bool records;                   /* whether the LBRs record for the host, as last written */
 	bool open, apic_trapped;        /* the traps as last set */
+	bool more_at_exit;              /* the next exit switches PEBS_ENABLE or LBRs: one look for both */
 	bool pebs_active;               /* PEBS_ENABLE is in the MSR lists, and is not trapped while open */
 	bool saves_ctrl;                /* the exit control that saves PERF_GLOBAL_CTRL exists: no MSR list needed */
 	unsigned timer_shift;           /* VMX-preemption timer: TSC ticks >> this */

@@ -23,14 +23,21 @@ void vmx_msr_list_add(struct vmx_msr_list *list, uint32_t msr, uint64_t data)
 	vmcs_write(list->count_field, list->count);
 }
 
-/* The last entry takes the free place: their order doesn't matter here. */
+void vmx_msr_list_add_first(struct vmx_msr_list *list, uint32_t msr, uint64_t data)
+{
+	vmx_msr_list_add(list, msr, data);
+	list->entries[list->count - 1] = list->entries[0];
+	list->entries[0] = (struct vmx_msr_entry){ .index = msr, .data = data };
+}
+
+/* The others move up: the first stays so. */
 void vmx_msr_list_remove(struct vmx_msr_list *list, uint32_t msr)
 {
-	struct vmx_msr_entry *last = &list->entries[list->count - 1], *entry = list->entries;
+	struct vmx_msr_entry *entry = list->entries;
 
 	while (entry->index != msr)
 		entry++;
-	*entry = *last;
-	list->count--;
+	for (list->count--; entry < list->entries + list->count; entry++)
+		*entry = entry[1];
 	vmcs_write(list->count_field, list->count);
 }

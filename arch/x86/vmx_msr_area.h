@@ -26,6 +26,8 @@ void vmx_msr_area_init(struct vmx_msr_area *area);
  * GS base.
  */
 void vmx_msr_list_add(struct vmx_msr_list *list, uint32_t msr, uint64_t data);
+/* The same, as entries[0] until another comes first. */
+void vmx_msr_list_add_first(struct vmx_msr_list *list, uint32_t msr, uint64_t data);
 void vmx_msr_list_remove(struct vmx_msr_list *list, uint32_t msr);
 
 /* What an exit has stored, or an entry or exit is to load, of an MSR that is in the list. */
