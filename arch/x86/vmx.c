@@ -322,7 +322,7 @@ static void inject_fault(struct cpu *cpu, uint64_t vector, uint64_t flags)
 static void vmx_finish(struct cpu *cpu, const struct vm_exit *exit, enum verdict verdict)
 {
 	(void)exit;
-	switch (verdict) {
+	switch (__builtin_expect(verdict, ADVANCE)) {
 	case ADVANCE: advance(); break;
 	case INJECT_UD: inject_fault(cpu, VECTOR_UD, 0); break;
 	case INJECT_GP: inject_fault(cpu, VECTOR_GP, INTERRUPTION_ERROR_CODE); break;
