@@ -34,6 +34,7 @@ $(MACHINE)/vmx.img: $(GUEST_DIR)/machine_vmx.efi
 # Judges the machine bare, before anything is judged on it.
 machine-test: machine $(MACHINE)/vmx.img
 	tests/guest/run.sh bare machine_vmx
+	MODEL=sapphire_rapids tests/guest/run.sh bare machine_vmx
 	tests/machine/check-determinism.sh $(MACHINE)/vmx.img $(MACHINE)/determinism
 	tests/machine/check-verdicts.sh $(MACHINE)/vmx.img $(MACHINE)/verdicts
 .PHONY: machine-test

@@ -2,6 +2,12 @@
 #ifndef MACHINE_VMX_H
 #define MACHINE_VMX_H
 
+#include "world.h"
+
+/* A reserved bit in a guest field fails the entry if `control` would load it, and only then. */
+void reserved_guest(enum vmcs_field field, uint64_t control, uint64_t bit, const char *name);
+/* Which branches are recorded: the guest's, injected events, and root mode's only if no control says otherwise. */
+void lbr_transitions(void);
 /* Outside VMX: the local APIC can be disabled and enabled again. */
 void apic_base_cycle(void);
 /* What wakes a guest whose activity state is HLT, and how the exit records it. */
