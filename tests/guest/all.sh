@@ -24,13 +24,19 @@ cases() {
 		done
 	done
 	for mode in direct shared; do
-		echo "tests/guest/run.sh $mode hidden 'lbr = host' 'pebs = off'"
+		echo "tests/guest/run.sh $mode hidden 'lbr = host' 'pebs = off' 'host-fixed = 3'"
 	done
 	for guest in lbr lbr_xsaves; do
 		for model in icelake sapphire_rapids arrow_lake; do
 			echo "MODEL=$model tests/guest/run.sh bare $guest"
 		done
 	done
+	for mode in direct shared; do
+		echo "tests/guest/run.sh $mode lbr"
+	done
+	# The host samples the guest, which has the LBRs there, and pmuvisor, where the host has them.
+	echo "TAG=both tests/guest/run.sh shared lbr 'lbr = both' 'event = branches:host period=10007'" \
+		"'event = instructions:guest period=311'"
 	for guest in library count overflow nmi pmi pmi_lvt pmi_x2apic partition pebs_hostile; do
 		echo "TAG=dense tests/guest/run.sh shared $guest $dense"
 	done

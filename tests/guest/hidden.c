@@ -1,6 +1,6 @@
 /*
- * Under pmuvisor the processor has no VMX, nor PEBS or LBR where they are not the guest's, and says so everywhere at
- * once.
+ * Under pmuvisor the processor has no VMX, nor PEBS, LBR or PERF_METRICS where they are not the guest's, and says so
+ * everywhere at once.
  *
  * What the hardware does: CPUID, the capability MSRs, the instructions and the control bits of a feature agree. What
  * breaks: a guest that sees a feature in one place and is refused in another (or, worse, is let in: VMXON under a
@@ -12,7 +12,7 @@
 #include "tap.h"
 #include "trap.h"
 
-const char test_title[] = "hidden: no VMX, PEBS or LBR, and a hypervisor's leaf";
+const char test_title[] = "hidden: no VMX, PEBS, LBR or metrics, and a hypervisor's leaf";
 
 #define CPUID_1_ECX_DTES64     BIT(2)
 #define CPUID_1_ECX_VMX        BIT(5)
@@ -38,6 +38,9 @@ static const struct msr_range hidden_msrs[] = {
 	{ "LASTBRANCH_n_TO_IP", 0x6c0, 0x6df },
 	{ "LBR_INFO_n", 0xdc0, 0xddf },
 	{ "LBR_CTL and LBR_DEPTH", 0x14ce, 0x14cf },
+	{ "last exception records", 0x1dd, 0x1de },
+	{ "PERF_METRICS", 0x329, 0x329 },
+	{ "PEBS_LD_LAT and PEBS_FRONTEND", 0x3f6, 0x3f7 },
 };
 
 static uint8_t page[4096] __attribute__((aligned(4096)));
