@@ -24,9 +24,10 @@ cases() {
 		done
 	done
 	for mode in direct shared; do
+		echo "tests/guest/run.sh $mode pebs"
 		echo "tests/guest/run.sh $mode hidden 'lbr = host' 'pebs = off' 'host-fixed = 3'"
 	done
-	for guest in lbr lbr_xsaves; do
+	for guest in lbr lbr_xsaves pebs; do
 		for model in icelake sapphire_rapids arrow_lake; do
 			echo "MODEL=$model tests/guest/run.sh bare $guest"
 		done

@@ -19,6 +19,17 @@ bool ds_has_pebs(void)
 	       !(rdmsr(MSR_IA32_MISC_ENABLE) & MISC_ENABLE_NO_PEBS);
 }
 
+uint64_t ds_record_size(uint64_t config)
+{
+	uint64_t size = sizeof(struct pebs_basic);
+
+	size += config & PEBS_CFG_MEMORY ? sizeof(struct pebs_memory) : 0;
+	size += config & PEBS_CFG_GPR ? sizeof(struct pebs_gprs) : 0;
+	size += config & PEBS_CFG_XMM ? sizeof(struct pebs_xmms) : 0;
+	size += config & PEBS_CFG_LBR ? ((config >> 24 & 0xff) + 1) * sizeof(struct pebs_lbr) : 0;
+	return size;
+}
+
 void ds_init(unsigned records, unsigned size)
 {
 	if ((uint64_t)records * size > BUFFER_SIZE)

@@ -12,6 +12,8 @@
 #define MSR_IA32_DS_AREA     0x600
 #define MSR_IA32_PEBS_ENABLE 0x3f1
 #define MSR_PEBS_DATA_CFG    0x3f2
+#define MSR_PEBS_LD_LAT      0x3f6
+#define MSR_PEBS_FRONTEND    0x3f7
 #define PEBS_CFG_MEMORY      (UINT64_C(1) << 0)
 #define PEBS_CFG_GPR         (UINT64_C(1) << 1)
 #define PEBS_CFG_XMM         (UINT64_C(1) << 2)
@@ -37,6 +39,34 @@ struct pebs_basic {
 };
 _Static_assert(sizeof(struct pebs_basic) == 32, "SDM Vol. 3B, \"Basic Info\"");
 #define PEBS_SIZE(basic) ((basic)->format >> 48)
+
+/* SDM Vol. 3B, "Adaptive PEBS": the groups that PEBS_DATA_CFG adds, in this order. */
+struct pebs_memory {
+	uint64_t address; /* linear */
+	uint64_t source;  /* 3:0; bit 4 an STLB miss, bit 5 a lock */
+	uint64_t latency;
+	uint64_t tsx;
+};
+_Static_assert(sizeof(struct pebs_memory) == 32, "SDM Vol. 3B, \"Memory Access Info\"");
+
+struct pebs_gprs {
+	uint64_t rflags, rip; /* of the next instruction */
+	uint64_t regs[16];    /* RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8 to R15 */
+};
+_Static_assert(sizeof(struct pebs_gprs) == 144, "SDM Vol. 3B, \"GPRs\"");
+
+struct pebs_xmms {
+	uint64_t regs[16][2];
+};
+_Static_assert(sizeof(struct pebs_xmms) == 256, "SDM Vol. 3B, \"XMMs\"");
+
+struct pebs_lbr {
+	uint64_t from, to, info;
+};
+_Static_assert(sizeof(struct pebs_lbr) == 24, "SDM Vol. 3B, \"LBRs\"");
+
+/* Bytes of a record with the groups of `config`. */
+uint64_t ds_record_size(uint64_t config);
 
 extern struct ds_area ds_area;
 

@@ -19,6 +19,7 @@
 #define PERFEVTSEL_EN                     BIT(22)
 #define PERFEVTSEL_INV                    BIT(23)
 #define PERFEVTSEL_CMASK(n)               ((uint64_t)(n) << 24)
+#define PERFEVTSEL_ADAPTIVE               BIT(34)
 #define MSR_IA32_DEBUGCTL                 0x1d9
 #define DEBUGCTL_FREEZE_PERFMON_ON_PMI    BIT(12)
 #define MSR_IA32_FIXED_CTR0               0x309
@@ -32,6 +33,7 @@
 #define FIXED_USR                         UINT64_C(2)
 #define FIXED_PMI                         UINT64_C(8)
 #define FIXED_CTR_CTRL(m, bits)           ((bits) << 4 * (m))
+#define FIXED_ADAPTIVE(m)                 BIT(32 + 4 * (m))
 #define MSR_IA32_PERF_GLOBAL_STATUS       0x38e
 #define PERF_GLOBAL_STATUS_CTR_FRZ        BIT(59)
 #define PERF_GLOBAL_STATUS_OVF_BUF        BIT(62)

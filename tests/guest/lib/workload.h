@@ -28,4 +28,13 @@ void work_rdpmc(void);
 #define WORK_RDPMC_INSTRUCTIONS(n) (2 + WORK_RDPMC_BODY * (n))
 #define WORK_RDPMC_BRANCHES(n)     (1 + (n))
 
+/*
+ * Loads every register with a value of its own, then goes round: RAX to R15, but for RSP, hold 1111111111111111H times
+ * their number, XMMn holds 100H + n and 200H + n. The labels are the instructions of the loop, in order, and INT 80h.
+ */
+void work_registers(void);
+#define WORK_REGISTERS_BODY  UINT64_C(3)
+#define WORK_REGISTERS_SETUP 100 /* no more instructions than this come before the loop */
+extern const uint8_t work_registers_nop[], work_registers_dec[], work_registers_jnz[], work_registers_exit[];
+
 #endif
