@@ -32,12 +32,18 @@ struct cpu_stats {
 	uint64_t root_tsc; /* less the time of the last exit while in root mode, plus that of the entry after it */
 };
 
+#define DUMP_BRANCHES 4
+
 /* Written by dump.c alone. */
 struct dump {
 	bool active;
 	unsigned line; /* the next one to print */
 	uint64_t number;
 	uint64_t due; /* TSC */
+	/* The newest of the host's last capture of branches. */
+	struct lbr_branch branches[DUMP_BRANCHES];
+	unsigned nr_branches;
+	uint64_t captures;
 };
 
 struct vendor_cpu;

@@ -50,6 +50,8 @@ static void line_counter(struct cpu *cpu, unsigned n, struct text *text)
 	const struct pmu_host_event *event = &cpu->pmu.events[n];
 	const struct config_event *config = event->config;
 
+	if (n >= cpu->pmu.nr_events)
+		return;
 	text_name(text, " counter", event->counter);
 	text_string(text, " event ");
 	text_string(text, config->name);
@@ -102,6 +104,26 @@ static void line_pebs(struct cpu *cpu, struct text *text)
 	text_string(text, "\n");
 }
 
+/* The last capture as it was when this dump began. */
+static void line_lbr(struct cpu *cpu, unsigned n, struct text *text)
+{
+	const struct dump *dump = &cpu->dump;
+
+	if (!cpu->pmu.lbr.hosts)
+		return;
+	if (n == 0) {
+		text_string(text, "  lbr");
+		text_name(text, "captures", dump->captures);
+		text_string(text, "\n");
+	} else if (n <= dump->nr_branches) {
+		text_string(text, "  branch from ");
+		text_hex(text, dump->branches[n - 1].from);
+		text_string(text, " to ");
+		text_hex(text, dump->branches[n - 1].to);
+		text_string(text, "\n");
+	}
+}
+
 static void line_nmi(struct cpu *cpu, struct text *text)
 {
 	text_string(text, "  nmi");
@@ -138,21 +160,46 @@ static void line_guest(struct cpu *cpu, struct text *text)
 /* Line `n` of a dump, empty where there is nothing to say. False: that was behind the last. */
 static bool dump_line(struct cpu *cpu, unsigned n, struct text *text)
 {
-	static void (*const last[])(struct cpu *, struct text *) = { line_pmi, line_pebs, line_nmi, line_time,
-								     line_guest };
-	unsigned events = cpu->pmu.nr_events;
+	static const struct {
+		unsigned lines; /* 0: one */
+		void (*one)(struct cpu *cpu, struct text *text);
+		void (*each)(struct cpu *cpu, unsigned n, struct text *text);
+	} sections[] = {
+		{ .one = line_header },
+		{ CONFIG_MAX_EVENTS, .each = line_counter },
+		{ EXIT_REASONS, .each = line_exits },
+		{ .one = line_pmi },
+		{ .one = line_pebs },
+		{ 1 + DUMP_BRANCHES, .each = line_lbr },
+		{ .one = line_nmi },
+		{ .one = line_time },
+		{ .one = line_guest },
+	};
 
-	if (n == 0)
-		line_header(cpu, text);
-	else if (n <= events)
-		line_counter(cpu, n - 1, text);
-	else if (n <= events + EXIT_REASONS)
-		line_exits(cpu, n - 1 - events, text);
-	else if (n <= events + EXIT_REASONS + ARRAY_SIZE(last))
-		last[n - 1 - events - EXIT_REASONS](cpu, text);
-	else
-		return false;
-	return true;
+	for (unsigned i = 0; i < ARRAY_SIZE(sections); i++) {
+		unsigned lines = sections[i].lines ? sections[i].lines : 1;
+
+		if (n < lines) {
+			if (sections[i].one)
+				sections[i].one(cpu, text);
+			else
+				sections[i].each(cpu, n, text);
+			return true;
+		}
+		n -= lines;
+	}
+	return false;
+}
+
+static void take_branches(struct cpu *cpu)
+{
+	const struct lbr *lbr = &cpu->pmu.lbr;
+	struct dump *dump = &cpu->dump;
+
+	dump->captures = lbr->captures;
+	dump->nr_branches = lbr->nr_branches < DUMP_BRANCHES ? lbr->nr_branches : DUMP_BRANCHES;
+	for (unsigned i = 0; i < dump->nr_branches; i++)
+		dump->branches[i] = lbr->branches[i];
 }
 
 static void print_next_line(struct cpu *cpu)
@@ -173,6 +220,7 @@ void dump_request(struct cpu *cpu)
 	if (dump->active)
 		return;
 	pmu_poll(cpu);
+	take_branches(cpu);
 	dump->active = true;
 	dump->line = 0;
 	dump->number++;

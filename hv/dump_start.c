@@ -88,6 +88,21 @@ static void line_sampling(struct cpu *cpu, struct text *text)
 	text_string(text, metrics_offer(&cpu->pmu));
 }
 
+/* Nobody's, of a kind: the processor has them, and VM entry and exit can't switch them. */
+static void line_lbr(struct cpu *cpu, struct text *text)
+{
+	const struct lbr *lbr = &cpu->pmu.lbr;
+
+	text_string(text, "  lbr ");
+	if (lbr->guests)
+		text_string(text, lbr->hosts ? "both" : "guest");
+	else
+		text_string(text, lbr->hosts ? "host" : "none");
+	text_string(text, " kind ");
+	text_string(text, lbr->ops ? lbr->ops->name : "none");
+	text_name(text, "entries", lbr->caps.entries);
+}
+
 static void line_memory(struct cpu *cpu, struct text *text)
 {
 	const struct boot_info *boot = cpu->boot;
@@ -110,8 +125,8 @@ static void line_time(struct cpu *cpu, struct text *text)
 void dump_start(struct cpu *cpu)
 {
 	static void (*const lines[])(struct cpu *, struct text *) = {
-		line_version, line_cpu,      line_pmu,    line_guest, line_host,
-		line_modes,   line_sampling, line_memory, line_time,
+		line_version, line_cpu,      line_pmu, line_guest,  line_host,
+		line_modes,   line_sampling, line_lbr, line_memory, line_time,
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(lines); i++) {

@@ -45,6 +45,7 @@ START_LINES = [
     ("", line("  mode <mode:direct|shared> rdpmc <rdpmc:direct|trap> hypervisor-bit <hypervisor-bit:on|off> "
               "apic <apic:xapic|x2apic>")),
     ("", line("  pebs <pebs:guest|none|off|unsafe> metrics <metrics:guest|none|host>")),
+    ("lbr", line(f"  lbr <owner:guest|host|both|none> kind <kind:legacy|architectural|none> entries <entries:{NUMBER}>")),
     ("memory", line(f"  memory at <at:{HEX}> bytes <bytes:{NUMBER}> per-cpu <per-cpu:{NUMBER}> ept <ept:{NUMBER}>")),
     ("", line(f"  tsc hz <tsc-hz:{NUMBER}> dump-ms <dump-ms:{NUMBER}>")),
 ]
@@ -59,6 +60,8 @@ DUMP_LINES = [
     ("pebs?", line(f"  pebs starts <starts:{NUMBER}> exits <exits:{NUMBER}> ds-areas <ds-areas:{NUMBER}> "
                    f"unmapped <unmapped:{NUMBER}> hidden <hidden:{NUMBER}> "
                    f"hidden-records <hidden-records:{NUMBER}>")),
+    ("lbr?", line(f"  lbr captures <captures:{NUMBER}>")),
+    ("branches*", line(f"  branch from <from:{HEX}> to <to:{HEX}>")),
     ("nmi", line(f"  nmi guest <guest:{NUMBER}> in-root <in-root:{NUMBER}>")),
     ("time", line(f"  time root-ticks <root-ticks:{NUMBER}> root-share <root-share:{PERCENT}> "
                   f"paused-ticks <paused-ticks:{NUMBER}> windows <windows:{NUMBER}>")),
@@ -115,8 +118,12 @@ class Log:
 
 
 def parse_lines(log, block, lines):
-    """A name that ends in a question mark is of a line that may be absent."""
+    """A name that ends in a question mark is of a line that may be absent, one with a star of any number of them."""
     for name, pattern in lines:
+        if name.endswith("*"):
+            found = list(map(fields, iter(lambda: log.take(pattern), None)))
+            block.update({name.rstrip("*"): found} if found else {})
+            continue
         match = log.take(pattern) if name.endswith("?") else log.expect(pattern)
         if not match:
             continue
@@ -207,8 +214,8 @@ def names(prefix, item):
         for key, part in item.items():
             yield from names(f"{prefix}.{key}", part)
     elif isinstance(item, list):
-        for part in item:
-            yield from names(f"{prefix}.{part['counter']}", {key: part[key] for key in part if key != "counter"})
+        for place, part in enumerate(item):
+            yield from names(f"{prefix}.{part.get('counter', place)}", {key: part[key] for key in part if key != "counter"})
     else:
         yield f"{prefix} {item}"
 

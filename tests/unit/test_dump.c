@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -156,6 +157,7 @@ static void start_block(void **state)
 				    "  host counters 6-7 fixed 1\n"
 				    "  mode shared rdpmc trap hypervisor-bit on apic xapic\n"
 				    "  pebs none metrics none\n"
+				    "  lbr none kind none entries 0\n"
 				    "  memory at 0x7f000000 bytes 2097152 per-cpu 81920 ept 409600\n"
 				    "  tsc hz 2000000000 dump-ms 500\n"
 				    "end\n");
@@ -279,12 +281,56 @@ static void pebs_has_a_line_once_it_is_used(void **state)
 				       "hidden-records 6\n  nmi "));
 }
 
+static void start_block_says_whose_the_lbrs_are(void **state)
+{
+	static const struct lbr_ops kind = { .name = "architectural" };
+	static const char *const owners[] = { "none", "guest", "host", "both" };
+	char expected[80];
+
+	(void)state;
+	cpu.pmu.lbr.ops = &kind;
+	cpu.pmu.lbr.caps.entries = 16;
+	for (unsigned i = 0; i < ARRAY_SIZE(owners); i++) {
+		length = 0;
+		cpu.pmu.lbr.guests = i & 1;
+		cpu.pmu.lbr.hosts = i & 2;
+		dump_start(&cpu);
+		snprintf(expected, sizeof(expected), "\n  lbr %s kind architectural entries 16\n", owners[i]);
+		assert_non_null(strstr(output, expected));
+	}
+}
+
+/* Captures that come while a dump is printed don't get into it. */
+static void branches_are_of_one_capture(void **state)
+{
+	(void)state;
+	fill();
+	cpu.pmu.lbr.hosts = true;
+	cpu.pmu.lbr.captures = 7;
+	cpu.pmu.lbr.nr_branches = LBR_MAX_ENTRIES;
+	for (unsigned i = 0; i < LBR_MAX_ENTRIES; i++)
+		cpu.pmu.lbr.branches[i] = (struct lbr_branch){ 0x1000 + i, UINT64_C(0xffffffff80000000) + i };
+	dump_request(&cpu);
+	cpu.pmu.lbr.captures = 8;
+	memset(cpu.pmu.lbr.branches, 0, sizeof(cpu.pmu.lbr.branches));
+	tick_until_done();
+	assert_non_null(strstr(output, " guest-masked 14\n  lbr captures 7\n"
+				       "  branch from 0x1000 to 0xffffffff80000000\n"
+				       "  branch from 0x1001 to 0xffffffff80000001\n"
+				       "  branch from 0x1002 to 0xffffffff80000002\n"
+				       "  branch from 0x1003 to 0xffffffff80000003\n  nmi "));
+	length = 0;
+	cpu.pmu.lbr.nr_branches = 1;
+	dump_final(&cpu);
+	assert_non_null(strstr(output, "\n  lbr captures 8\n  branch from 0x0 to 0x0\n  nmi "));
+}
+
 static void full_queue_puts_lines_off(void **state)
 {
 	(void)state;
 	fill();
 	dump_request(&cpu);
-	for (unsigned i = 0; i < 100; i++) {
+	for (unsigned i = 0; i < 150; i++) {
 		has_room = i % 3 == 2;
 		dump_tick(&cpu);
 	}
@@ -386,6 +432,8 @@ int main(void)
 		cmocka_unit_test_setup(start_block_says_who_samples, setup),
 		cmocka_unit_test_setup(one_line_for_each_tick, setup),
 		cmocka_unit_test_setup(pebs_has_a_line_once_it_is_used, setup),
+		cmocka_unit_test_setup(start_block_says_whose_the_lbrs_are, setup),
+		cmocka_unit_test_setup(branches_are_of_one_capture, setup),
 		cmocka_unit_test_setup(full_queue_puts_lines_off, setup),
 		cmocka_unit_test_setup(final_dump_waits, setup),
 		cmocka_unit_test_setup(final_dump_in_a_dump, setup),
