@@ -131,8 +131,7 @@ void host_events_hold(struct pmu *pmu, bool hold)
 }
 
 /*
- * Stops root counting, so that nothing is lost between reading a counter and writing it, and takes what has overflowed:
- * the NMI that announced it must not reach the guest.
+ * Stops root counting, so that nothing is lost between reading a counter and writing it, and takes what has overflowed.
  */
 static void drain(struct cpu *cpu)
 {
@@ -142,12 +141,11 @@ static void drain(struct cpu *cpu)
 	if (pmu->host_in_host)
 		pmu->ops->enable(0);
 	host_events_hold(pmu, false);
-	overflowed = pmu->ops->status() & pmu->host;
+	overflowed = pmi_land(cpu) & pmu->host;
 	if (!overflowed)
 		return;
 	host_events_overflowed(pmu, overflowed);
-	pmu->stats.host_pmis += (uint64_t)__builtin_popcountll(overflowed & pmu->host_sampling);
-	cpu->nmi.in_root = false;
+	pmu->stats.host_late += (uint64_t)__builtin_popcountll(overflowed & pmu->host_sampling);
 }
 
 void host_events_clear(struct cpu *cpu)

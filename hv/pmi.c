@@ -20,6 +20,27 @@ static uint32_t lvtpc_read(void)
 	return apic_read(APIC_LVTPC) & ~LVT_PENDING;
 }
 
+/*
+ * A PMI is under way from its overflow to the APIC; no manual says for how long. Here: not longer than this many reads
+ * of LVTPC, some thousand cycles.
+ */
+#define LANDING_READS 16
+
+/*
+ * Waits until no PMI of `overflowed` is under way; nothing overflows meanwhile. If an NMI has `arrived` and masked the
+ * entry, it is that of one of them. Ends early when the entry changes: then one has come. Returns the entry.
+ */
+static uint32_t lvtpc_await(uint64_t overflowed, bool arrived)
+{
+	uint32_t first = lvtpc_read(), now = first;
+
+	if (arrived && first & LVT_MASKED)
+		overflowed &= overflowed - 1;
+	for (unsigned i = 0; overflowed && i < LANDING_READS && now == first; i++)
+		now = lvtpc_read();
+	return now;
+}
+
 static void lvtpc_write(uint32_t value)
 {
 	if (lvtpc_read() != value)
@@ -38,11 +59,10 @@ static bool is_untrapped(const struct pmu *pmu)
 /*
  * An NMI has come. Was it a PMI? The APIC masks the entry when it accepts one (SDM Vol. 3A, "Local Vector Table").
  * Where the guest may have masked it itself, there must be a counter that has overflowed too: `caused`. Learns what
- * the guest has written without an exit.
+ * the guest has written without an exit. `now`: the hardware's entry.
  */
-static bool sync(struct pmu *pmu, bool caused)
+static bool sync(struct pmu *pmu, uint32_t now, bool caused)
 {
-	uint32_t now = lvtpc_read();
 	bool masked = is_nmi(now) && (now & LVT_MASKED);
 
 	if (!is_untrapped(pmu))
@@ -118,7 +138,7 @@ static bool is_deliverable(uint32_t lvtpc)
 static void lvtpc_accept(struct pmu *pmu, uint32_t lvtpc)
 {
 	pmu->guest_lvtpc = lvtpc | LVT_MASKED;
-	if (pmu_is_open(pmu) || is_nmi(lvtpc))
+	if (!pmu->borrowed)
 		lvtpc_write(pmu->guest_lvtpc);
 }
 
@@ -163,6 +183,22 @@ static void quiesce(struct pmu *pmu)
 		pmu->ops->enable(0);
 }
 
+/* Of the overflows in `status`, those that ask for a PMI. */
+static uint64_t sending(const struct pmu *pmu, uint64_t status)
+{
+	return (status & (pmu->host_sampling | PMU_STATUS_PMI)) | pmu->ops->interrupting(status & pmu->guest);
+}
+
+/* Before overflows are taken that no NMI has announced, and before the entry changes: what is under way comes now. */
+static uint64_t land(const struct cpu *cpu)
+{
+	uint64_t status = cpu->pmu.ops->status(), overflowed = sending(&cpu->pmu, status);
+
+	if (overflowed)
+		lvtpc_await(overflowed, cpu->nmi.in_root);
+	return status;
+}
+
 /* The instruction that accesses the APIC's page is done, or will come again. */
 static void step_end(struct pmu *pmu)
 {
@@ -173,31 +209,26 @@ static void step_end(struct pmu *pmu)
 	host_events_hold(pmu, false);
 }
 
-/* Do these status bits of the guest's ask for a PMI? */
-static bool interrupts(const struct pmu *pmu, uint64_t status)
-{
-	return status & PMU_STATUS_PMI || pmu->ops->interrupting(status & pmu->guest);
-}
-
 static void shared_nmi(struct cpu *cpu)
 {
 	struct pmu *pmu = &cpu->pmu;
-	uint64_t status, host, guest;
+	uint64_t status, host, guest, causes;
 	bool pmi;
 
 	quiesce(pmu);
 	status = pmu->ops->status();
 	host = status & pmu->host;
 	guest = status & ~pmu->host;
+	causes = status & (pmu->host_sampling | pmu->guest | PMU_STATUS_PMI);
 	if (host & pmu->host_sampling && status & PMU_STATUS_LBR_FROZEN && pmu_freezes_for_host(pmu))
 		lbr_capture(pmu);
-	pmi = sync(pmu, host & pmu->host_sampling || guest & (pmu->guest | PMU_STATUS_PMI));
+	pmi = sync(pmu, lvtpc_await(causes, true), causes);
 	step_end(pmu);
 	pmu->guest_status |= pmu_take_status(pmu, status);
 	if (host)
 		host_events_overflowed(pmu, host);
 	pmu->stats.host_pmis += (uint64_t)__builtin_popcountll(host);
-	if (pmi && (!host || interrupts(pmu, guest))) {
+	if (pmi && (!host || sending(pmu, guest))) {
 		pmu->stats.guest_pmis++;
 		guest_pmi(cpu);
 		lvtpc_settle(cpu);
@@ -209,21 +240,33 @@ static void shared_nmi(struct cpu *cpu)
 }
 
 /* A host PMI that struck in root mode since the exit was decided: its mask must not be taken for the guest's. */
-void pmi_take_in_flight(struct cpu *cpu)
+static void take_in_root(struct cpu *cpu)
 {
 	quiesce(&cpu->pmu);
 	if (!cpu->nmi.in_root)
 		return;
 	cpu->nmi.in_root = false;
 	cpu->pmu.stats.root_nmis++;
-	shared_nmi(cpu);
+	pmu_nmi(cpu);
+}
+
+uint64_t pmi_land(struct cpu *cpu)
+{
+	uint64_t status;
+
+	quiesce(&cpu->pmu);
+	status = land(cpu);
+	if (!cpu->nmi.in_root)
+		return status;
+	take_in_root(cpu);
+	return cpu->pmu.ops->status();
 }
 
 void lvtpc_refresh(struct cpu *cpu)
 {
 	struct pmu *pmu = &cpu->pmu;
 
-	pmi_take_in_flight(cpu);
+	pmi_land(cpu);
 	learn(pmu);
 	settle(pmu);
 }
@@ -254,7 +297,7 @@ bool pmu_write_lvtpc(struct cpu *cpu, uint64_t value)
 {
 	if (value & ~(uint64_t)(LVT_VECTOR | LVT_MODE | LVT_PENDING | LVT_MASKED))
 		return false;
-	pmi_take_in_flight(cpu);
+	pmi_land(cpu);
 	cpu->pmu.guest_lvtpc = (uint32_t)value & ~LVT_PENDING;
 	settle(&cpu->pmu);
 	return true;
@@ -271,9 +314,10 @@ void pmu_apic_mode_changed(struct cpu *cpu)
 	if (pmu_is_open(pmu))
 		return;
 	quiesce(pmu);
+	land(cpu);
 	if (!pmu->borrowed)
 		pmu->guest_lvtpc = lvtpc_read() & ~(cpu->nmi.in_root ? LVT_MASKED : 0);
-	pmi_take_in_flight(cpu);
+	take_in_root(cpu);
 	settle(pmu);
 }
 
@@ -293,7 +337,7 @@ void pmu_poll(struct cpu *cpu)
 
 	if (pmu_is_open(pmu))
 		return;
-	pmi_take_in_flight(cpu);
+	pmi_land(cpu);
 	take_late(pmu, pmu->ops->status());
 	lvtpc_refresh(cpu);
 }
@@ -308,9 +352,9 @@ void pmu_apic_access(struct cpu *cpu)
 	uint64_t status;
 
 	quiesce(pmu);
+	status = land(cpu);
 	if (cpu->nmi.in_root)
 		return; /* comes first; the guest's access exits again */
-	status = pmu->ops->status();
 	pmu->guest_status |= pmu_take_status(pmu, status);
 	take_late(pmu, status);
 	host_events_hold(pmu, true);
@@ -324,18 +368,19 @@ void pmu_apic_access(struct cpu *cpu)
 void pmu_apic_accessed(struct cpu *cpu)
 {
 	struct pmu *pmu = &cpu->pmu;
-	uint64_t guest;
+	uint64_t status, guest;
 
 	if (!pmu->gate.step)
 		return; /* an NMI came first */
 	quiesce(pmu);
+	status = land(cpu);
 	step_end(pmu);
 	if (!pmu->borrowed)
 		return; /* a window has opened meanwhile */
 	pmu->guest_lvtpc = lvtpc_read();
-	guest = pmu_take_status(pmu, pmu->ops->status());
+	guest = pmu_take_status(pmu, status);
 	pmu->guest_status |= guest;
-	if (interrupts(pmu, guest))
+	if (sending(pmu, guest))
 		freeze(cpu);
 	settle(pmu);
 }

@@ -94,9 +94,10 @@ static void pmu_open(struct pmu *pmu)
 }
 
 /* Takes them back: what the guest left in the hardware, its freeze bits too, becomes its virtual state. */
-static void pmu_close(struct pmu *pmu, uint64_t freeze)
+static void pmu_close(struct cpu *cpu, uint64_t freeze)
 {
-	uint64_t status = pmu->ops->status();
+	struct pmu *pmu = &cpu->pmu;
+	uint64_t status = pmi_land(cpu);
 
 	pmu->guest_freeze = freeze;
 	pmu->guest_ctrl = pmu->gate.guest_ctrl & pmu->controls;
@@ -132,10 +133,15 @@ static bool write_ctrl(struct pmu *pmu, uint64_t value)
 	return true;
 }
 
-static bool clear_status(struct pmu *pmu, uint64_t value)
+/* A PMI under way needs the bit to be known as the guest's. */
+static bool clear_status(struct cpu *cpu, uint64_t value)
 {
+	struct pmu *pmu = &cpu->pmu;
+
 	if (value & ~statuses(pmu))
 		return false;
+	if (value & (pmu->guest | PMU_STATUS_PMI))
+		pmi_land(cpu);
 	pmu->guest_status &= ~value;
 	if (value)
 		pmu->ops->clear_status(value);
@@ -156,7 +162,7 @@ bool pmu_write_global(struct cpu *cpu, enum pmu_global reg, uint64_t value)
 {
 	switch (reg) {
 	case PMU_CTRL: return write_ctrl(&cpu->pmu, value);
-	case PMU_STATUS_CLEAR: return clear_status(&cpu->pmu, value);
+	case PMU_STATUS_CLEAR: return clear_status(cpu, value);
 	case PMU_STATUS_SET: return set_status(&cpu->pmu, value);
 	case PMU_STATUS:
 	case PMU_INUSE: return false; /* read-only */
@@ -174,13 +180,11 @@ void pmu_write_freeze(struct cpu *cpu, uint64_t freeze)
 void pmu_window_end(struct cpu *cpu)
 {
 	struct pmu *pmu = &cpu->pmu;
-	uint64_t freeze;
 
 	if (!pmu->window)
 		return;
-	freeze = pmu_guest_freeze(cpu);
+	pmu_close(cpu, pmu_guest_freeze(cpu));
 	pmu->window = false;
-	pmu_close(pmu, freeze);
 	pmu->stats.paused_tsc += reg_rdtsc() - pmu->window_since;
 	host_events_resume(pmu);
 	pmu_update_gate(pmu);
@@ -190,7 +194,6 @@ static void window_begin(struct cpu *cpu)
 {
 	struct pmu *pmu = &cpu->pmu;
 
-	pmi_take_in_flight(cpu);
 	host_events_pause(cpu);
 	pmu_open(pmu);
 	pmu->window = true;
@@ -225,16 +228,14 @@ void pmu_host_enable(struct cpu *cpu, bool enable)
 
 	pmu_window_end(cpu);
 	if (pmu->shared)
-		pmi_take_in_flight(cpu);
+		pmi_land(cpu);
 	if (enable)
 		host_events_program(pmu);
 	else
 		host_events_clear(cpu);
 	if (share && !pmu->shared) {
-		uint64_t freeze = pmu_guest_freeze(cpu);
-
+		pmu_close(cpu, pmu_guest_freeze(cpu));
 		pmu->shared = true;
-		pmu_close(pmu, freeze);
 	} else if (!share && pmu->shared) {
 		pmu->shared = false;
 		pmu_open(pmu);
@@ -275,7 +276,7 @@ bool pmu_init(struct cpu *cpu, const struct pmu_ops *ops, const struct hv_config
 	host_events_program(pmu);
 	pmu->shared = needs_sharing(pmu);
 	if (pmu->shared)
-		pmu_close(pmu, 0); /* the guest starts with an empty DEBUGCTL */
+		pmu_close(cpu, 0); /* the guest starts with an empty DEBUGCTL */
 	pmu_update_gate(pmu);
 	return true;
 }

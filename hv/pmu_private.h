@@ -37,8 +37,11 @@ void lvtpc_close(struct pmu *pmu);
 /* While closed: learns what the guest has written, and makes the hardware's entry what both together need. */
 void lvtpc_refresh(struct cpu *cpu);
 void lvtpc_settle(struct cpu *cpu);
-/* While closed, before anything that moves the LVTPC: decides a PMI that struck in root mode. */
-void pmi_take_in_flight(struct cpu *cpu);
+/*
+ * Before anything that moves the LVTPC, or takes or drops overflows without an NMI: waits for PMIs that are under way,
+ * so that none comes when its cause is no longer to be seen, and decides them. Returns the global status afterwards.
+ */
+uint64_t pmi_land(struct cpu *cpu);
 /* A guest counter with its PMI enabled has overflowed; the status bit is set already. */
 void guest_pmi(struct cpu *cpu);
 

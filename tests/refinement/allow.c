@@ -13,10 +13,11 @@
 #include "plan.h"
 #include "tests/machine/pmu_model.h"
 
-#define SELECTED     BITS(15, 0) /* event and umask */
-#define DEBUGCTL_LBR BIT(0)
-#define DEBUGCTL_TR  BIT(6)
-#define LVT_SMI      0x200u
+#define SELECTED        BITS(15, 0) /* event and umask */
+#define DEBUGCTL_LBR    BIT(0)
+#define DEBUGCTL_TR     BIT(6)
+#define DEBUGCTL_FREEZE (DEBUGCTL_FREEZE_LBRS_ON_PMI | DEBUGCTL_FREEZE_PERFMON_ON_PMI)
+#define LVT_SMI         0x200u
 
 const uint16_t plan_selected[NR_PLAN_SELECTED] = {
 	0x00c0, 0x00c4, 0x11c4, 0x20c4, 0x40c4, 0x003c, 0x013c, 0x01a4, 0x00ff, 0x0000,
@@ -106,13 +107,14 @@ static uint64_t allow_selector(uint64_t value)
 	return value;
 }
 
-static void allow_wrmsr(struct step *step)
+/* Where PMIs skid, no freeze: docs/contract.md, deviation 6. */
+static void allow_wrmsr(const struct plan *plan, struct step *step)
 {
 	step->index = allowed(writable, ARRAY_SIZE(writable), step->index);
 	if (step->index - MSR_IA32_PERFEVTSEL0 < PROCESSOR_GP + 2)
 		step->value = allow_selector(step->value);
 	if (step->index == MSR_IA32_DEBUGCTL)
-		step->value &= ~(DEBUGCTL_LBR | DEBUGCTL_TR);
+		step->value &= ~(DEBUGCTL_LBR | DEBUGCTL_TR | (plan->skids ? DEBUGCTL_FREEZE : 0));
 }
 
 static void allow_lvtpc(struct step *step)
@@ -124,14 +126,14 @@ static void allow_lvtpc(struct step *step)
 		step->value |= 0x10;
 }
 
-static void allow_step(struct step *step)
+static void allow_step(const struct plan *plan, struct step *step)
 {
 	switch ((unsigned)step->kind) {
 	case STEP_RETIRE: step->value = 1 + (step->value - 1) % 60; break;
 	case STEP_BRANCH: step->index %= PMU_MODEL_FAR; break;
 	case STEP_CPUID: step->index = step->index == CPUID_PMU ? CPUID_PMU : 0; break;
 	case STEP_RDMSR: step->index = allowed(readable, ARRAY_SIZE(readable), step->index); break;
-	case STEP_WRMSR: allow_wrmsr(step); break;
+	case STEP_WRMSR: allow_wrmsr(plan, step); break;
 	case STEP_WRITE_LVTPC: allow_lvtpc(step); break;
 	}
 	if (step->kind == STEP_RDMSR || step->kind == STEP_WRMSR || step->kind == STEP_IRET)
@@ -156,5 +158,5 @@ void plan_allow(struct plan *plan)
 	for (unsigned i = 0; i < plan->config.nr_events; i++)
 		allow_event(&plan->config.events[i]);
 	for (unsigned i = 0; i < plan->nr_steps; i++)
-		allow_step(&plan->steps[i]);
+		allow_step(plan, &plan->steps[i]);
 }

@@ -13,7 +13,7 @@
 #define MAX_EVENTS 3
 #define EVENT      4
 
-enum { PLAN_X2APIC = 1, PLAN_SAVES_CTRL = 2, PLAN_RDPMC_DIRECT = 4 };
+enum { PLAN_X2APIC = 1, PLAN_SAVES_CTRL = 2, PLAN_RDPMC_DIRECT = 4, PLAN_SKIDS = 8 };
 enum { EVENT_USER = 1, EVENT_KERNEL = 2, EVENT_GUEST = 4, EVENT_HOST = 8 };
 enum { STEP_USER = 1, STEP_LATE = 2 };
 
@@ -64,6 +64,7 @@ static void decode_header(struct plan *plan, const uint8_t *bytes)
 	config->nr_events = bytes[2] % (config->host_counters + 1);
 	plan->x2apic = bytes[3] & PLAN_X2APIC;
 	plan->saves_ctrl = bytes[3] & PLAN_SAVES_CTRL;
+	plan->skids = bytes[3] & PLAN_SKIDS;
 	config->rdpmc = bytes[3] & PLAN_RDPMC_DIRECT ? CONFIG_RDPMC_DIRECT : CONFIG_RDPMC_TRAP;
 	for (unsigned i = 0; i < config->nr_events; i++)
 		decode_event(&config->events[i], bytes + 4 + EVENT * i);
@@ -81,6 +82,7 @@ static void encode_header(const struct plan *plan, uint8_t *bytes)
 	bytes[2] = (uint8_t)config->nr_events;
 	bytes[3] |= plan->x2apic ? PLAN_X2APIC : 0;
 	bytes[3] |= plan->saves_ctrl ? PLAN_SAVES_CTRL : 0;
+	bytes[3] |= plan->skids ? PLAN_SKIDS : 0;
 	bytes[3] |= config->rdpmc == CONFIG_RDPMC_DIRECT ? PLAN_RDPMC_DIRECT : 0;
 	for (unsigned i = 0; i < config->nr_events; i++)
 		encode_event(&config->events[i], bytes + 4 + EVENT * i);
@@ -92,6 +94,7 @@ static void decode_step(struct step *step, const uint8_t *bytes)
 	step->cpl = bytes[1] & STEP_USER ? 3 : 0;
 	step->late = bytes[1] & STEP_LATE;
 	step->root = bytes[2] % 100;
+	step->skid = bytes[3] % (PLAN_MAX_SKID + 1);
 	step->index = (uint32_t)load(bytes + 4, 4);
 	step->value = load(bytes + 8, 8);
 }
@@ -101,6 +104,7 @@ static void encode_step(const struct step *step, uint8_t *bytes)
 	bytes[0] = (uint8_t)step->kind;
 	bytes[1] = (uint8_t)((step->cpl ? STEP_USER : 0) | (step->late ? STEP_LATE : 0));
 	bytes[2] = (uint8_t)step->root;
+	bytes[3] = (uint8_t)step->skid;
 	store(bytes + 4, step->index, 4);
 	store(bytes + 8, step->value, 8);
 }

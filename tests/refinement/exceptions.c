@@ -24,6 +24,32 @@ bool exception_stale_status(const struct processor *bare, const struct step *ste
 	return status & enabled;
 }
 
+/*
+ * docs/contract.md, deviation 18: while its PMI is under way the guest takes back what shows that it is its own, by
+ * disabling the interrupt, or by clearing the status where pmuvisor doesn't see it.
+ */
+bool exception_taken_back(const struct processor *bare, const struct step *step)
+{
+	if (!processor_pmi_under_way(bare) || step->kind != STEP_WRMSR)
+		return false;
+	return step->index - MSR_IA32_PERFEVTSEL0 < PROCESSOR_GP || step->index == MSR_IA32_FIXED_CTR_CTRL ||
+	       (step->index == MSR_IA32_PERF_GLOBAL_STATUS_RESET && hardware_is_open());
+}
+
+static bool writes_hidden_bits(const struct step *step)
+{
+	return step->kind == STEP_WRMSR && step->value & hardware_hidden() &&
+	       (step->index == MSR_IA32_PERF_GLOBAL_CTRL || step->index == MSR_IA32_PERF_GLOBAL_STATUS_RESET ||
+		step->index == MSR_IA32_PERF_GLOBAL_STATUS_SET);
+}
+
+/* What decides the next two is whether the registers are open, and that a PMI may change at the exit. */
+bool exception_may_open(const struct step *step)
+{
+	return processor_pmi_under_way(hardware_processor()) && !hardware_is_open() &&
+	       (step->kind == STEP_RDPMC || writes_hidden_bits(step));
+}
+
 /* RDPMC is trapped for all counters or for none; where it isn't, hidden counters can be read. */
 bool exception_rdpmc_hidden(const struct step *step, uint64_t guest_counters)
 {
@@ -40,10 +66,7 @@ bool exception_rdpmc_hidden(const struct step *step, uint64_t guest_counters)
  */
 bool exception_hidden_bits(const struct step *step)
 {
-	return step->kind == STEP_WRMSR && hardware_is_open() &&
-	       (step->index == MSR_IA32_PERF_GLOBAL_CTRL || step->index == MSR_IA32_PERF_GLOBAL_STATUS_RESET ||
-		step->index == MSR_IA32_PERF_GLOBAL_STATUS_SET) &&
-	       step->value & hardware_hidden();
+	return writes_hidden_bits(step) && hardware_is_open();
 }
 
 /*

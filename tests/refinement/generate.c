@@ -61,6 +61,7 @@ static void add(struct generator *g, enum step_kind kind, uint32_t index, uint64
 	plan->steps[plan->nr_steps++] = (struct step){
 		.kind = kind,
 		.late = percent(g, 50),
+		.skid = percent(g, 50) ? below(g, PLAN_MAX_SKID + 1) : 0,
 		.cpl = privileged ? 0 : g->cpl,
 		.root = below(g, percent(g, 3) ? 100 : 12),
 		.index = index,
@@ -357,6 +358,7 @@ void plan_generate(struct plan *plan, uint64_t seed)
 	configure(&g);
 	plan->x2apic = percent(&g, 40);
 	plan->saves_ctrl = percent(&g, 50);
+	plan->skids = percent(&g, 40);
 	g.toggles = percent(&g, 40);
 	g.counters = plan_guest_counters(plan);
 	prologue(&g);

@@ -14,7 +14,7 @@ void hardware_start(const struct plan *plan)
 {
 	static const struct step first = { .kind = STEP_POLL };
 
-	hw = (struct hardware){ .step = &first };
+	hw = (struct hardware){ .step = &first, .skids = plan->skids };
 	processor_start(&hw.guest, PROCESSOR_GP, PROCESSOR_FIXED, plan->x2apic);
 	resident_start(plan);
 	vmx_start(plan);
@@ -40,6 +40,45 @@ void hardware_boundary(bool late)
 			break;
 	}
 	processor_boundary(&hw.guest);
+}
+
+/* While closed, an NMI's is pmuvisor's to judge. */
+void hardware_note_pmi(void)
+{
+	uint64_t dropped = pmu_model_pmis_dropped(hw.guest.model);
+	uint64_t signals = pmu_model_pmis_delivered(hw.guest.model) + dropped;
+
+	bool guests = !hw.cpu.pmu.shared || hw.cpu.pmu.window || hw.cpu.pmu.gate.step; /* the entry is */
+
+	if (signals == hw.signals)
+		return;
+	hw.signals = signals;
+	if (guests || !hw.guest.pmi_is_nmi || dropped != hw.dropped)
+		hw.own_pmis++;
+	hw.dropped = dropped;
+}
+
+struct arrivals hardware_arrivals(void)
+{
+	const struct pmu_stats *stats = &hw.cpu.pmu.stats;
+	uint64_t pmis = stats->guest_pmis + stats->guest_pmis_emulated + hw.own_pmis;
+
+	return (struct arrivals){ .pmis = pmis, .nmis = hw.guest.nmis };
+}
+
+struct arrivals hardware_arrivals_at_commit(void)
+{
+	return hw.at_commit;
+}
+
+struct arrivals hardware_arrivals_at_retirement(void)
+{
+	return hw.at_retirement;
+}
+
+bool hardware_nmi_waits(void)
+{
+	return hw.guest.nmi_latched || hw.cpu.nmi.in_root || hw.cpu.nmi.pending;
 }
 
 static uint32_t msr_of(const struct step *step)
@@ -106,8 +145,13 @@ static void take_outcome(const struct step *step, struct outcome *outcome)
 static void execute_natively(const struct step *step, struct outcome *outcome)
 {
 	bool branch = step->kind == STEP_BRANCH || step->kind == STEP_IRET;
+	bool under_way = processor_pmi_under_way(&hw.guest);
 
+	hw.at_commit = hw.at_retirement = hardware_arrivals();
 	processor_execute(&hw.guest, step, outcome);
+	hardware_note_pmi();
+	if (under_way)
+		hw.at_retirement = hardware_arrivals();
 	hw.step_done = hw.applied.step && step->kind != STEP_NMI;
 	if (!outcome->fault && step->kind != STEP_NMI)
 		truth_retired(&hw.truth, &hw.guest, &hw.cpu.pmu, hw.applied.open ? TRUTH_OPEN : TRUTH_CLOSED, step->cpl,
@@ -121,6 +165,9 @@ void hardware_execute(const struct step *step, struct outcome *outcome)
 
 	hw.step = step;
 	hw.exits = 0;
+	hw.at_commit = hw.at_retirement = hardware_arrivals();
+	if (hw.skids)
+		processor_set_skid(&hw.guest, step->skid);
 	if (step->kind == STEP_POLL || step->kind == STEP_HOST) {
 		vmx_exit(EXIT_TIMER);
 		return;

@@ -15,6 +15,18 @@ void hardware_execute(const struct step *step, struct outcome *outcome);
 /* Between two instructions. `late`: an NMI that is due waits for the next exit. */
 void hardware_boundary(bool late);
 
+/* What has come so far: PMIs to the guest's LVTPC, by the hardware or by pmuvisor, whatever it held; NMIs to the guest. */
+struct arrivals {
+	uint64_t pmis, nmis;
+};
+struct arrivals hardware_arrivals(void);
+/* Before the last instruction took effect, and before it was counted. */
+struct arrivals hardware_arrivals_at_commit(void);
+struct arrivals hardware_arrivals_at_retirement(void);
+
+/* An NMI waits to be taken by the guest, wherever. */
+bool hardware_nmi_waits(void);
+
 /* The guest's part of the machine. */
 struct processor *hardware_processor(void);
 /* What RDMSR would give the guest now, without anything else happening. */

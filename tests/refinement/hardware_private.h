@@ -28,9 +28,16 @@ struct hardware {
 	const struct step *step;
 	enum verdict verdict;
 	unsigned exits; /* since the last step began */
+	/* PMIs that reached the guest's LVTPC without pmuvisor, of all signals so far. */
+	uint64_t own_pmis, signals, dropped;
+	struct arrivals at_commit, at_retirement;
+	bool skids;
 	struct truth truth;
 };
 extern struct hardware hw;
+
+/* hardware.c: looks whether a PMI has arrived. To be called after each instruction, in the guest and in root mode. */
+void hardware_note_pmi(void);
 
 /* root.c: what pmuvisor's own instructions do. */
 void root_boundary(void);

@@ -14,6 +14,7 @@
 #define PROCESSOR_FIXED 4
 
 #define PLAN_MAX_STEPS 400
+#define PLAN_MAX_SKID  12
 
 enum step_kind {
 	STEP_RETIRE, /* `value` instructions that nobody stops */
@@ -33,6 +34,7 @@ enum step_kind {
 
 struct step {
 	enum step_kind kind;
+	unsigned skid;  /* a PMI that this step signals arrives so many instructions later; only if plan.skids */
 	bool late;      /* an NMI due before this instruction is recognized only after its exit */
 	unsigned cpl;   /* 0 or 3 */
 	unsigned root;  /* instructions pmuvisor runs in each exit of this step, beside its register accesses */
@@ -45,6 +47,7 @@ struct plan {
 	struct hv_config config;
 	bool x2apic;     /* at the start; a later WRMSR may switch it on */
 	bool saves_ctrl; /* the CPU has the VM-exit control that saves PERF_GLOBAL_CTRL */
+	bool skids;      /* PMIs arrive late under pmuvisor, and bare when they do there */
 	unsigned nr_steps;
 	struct step steps[PLAN_MAX_STEPS];
 };

@@ -31,6 +31,8 @@ void step_print(const struct step *step, FILE *out)
 	case STEP_WRITE_LVTPC: fprintf(out, " = %#" PRIx64, step->value); break;
 	}
 	fprintf(out, "%s%s", step->cpl ? " (user)" : "", step->late ? " (late)" : "");
+	if (step->skid)
+		fprintf(out, " (skid %u)", step->skid);
 	if (step->root)
 		fprintf(out, " [root %u]", step->root);
 	fprintf(out, "\n");
@@ -46,9 +48,10 @@ void plan_print(const struct plan *plan, FILE *out)
 {
 	const struct hv_config *config = &plan->config;
 
-	fprintf(out, "seed %#" PRIx64 ": host keeps %u counters and fixed %#" PRIx32 ", rdpmc %s, %s%s\n", plan->seed,
+	fprintf(out, "seed %#" PRIx64 ": host keeps %u counters and fixed %#" PRIx32 ", rdpmc %s, %s%s%s\n", plan->seed,
 		config->host_counters, config->host_fixed, config->rdpmc == CONFIG_RDPMC_DIRECT ? "direct" : "trap",
-		plan->x2apic ? "x2APIC" : "xAPIC", plan->saves_ctrl ? ", exits save GLOBAL_CTRL" : "");
+		plan->x2apic ? "x2APIC" : "xAPIC", plan->saves_ctrl ? ", exits save GLOBAL_CTRL" : "",
+		plan->skids ? ", PMIs skid" : "");
 	for (unsigned i = 0; i < config->nr_events; i++)
 		print_event(&config->events[i], out);
 	for (unsigned i = 0; i < plan->nr_steps; i++) {

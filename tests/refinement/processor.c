@@ -18,7 +18,8 @@ static void deliver_pmi(void *opaque, enum pmu_model_delivery mode, unsigned vec
 {
 	struct processor *cpu = opaque;
 
-	if (mode == PMU_MODEL_NMI)
+	cpu->pmi_is_nmi = mode == PMU_MODEL_NMI;
+	if (cpu->pmi_is_nmi)
 		cpu->nmi_latched = true;
 	else
 		processor_interrupt(cpu, vector);
@@ -55,6 +56,25 @@ void processor_interrupt(struct processor *cpu, unsigned vector)
 {
 	cpu->interrupts++;
 	cpu->vector = vector;
+}
+
+void processor_set_skid(struct processor *cpu, unsigned instructions)
+{
+	if (!processor_pmi_under_way(cpu))
+		cpu->model->caps.pmi_skid = instructions;
+}
+
+bool processor_pmi_under_way(const struct processor *cpu)
+{
+	return cpu->model->pmi_delay;
+}
+
+void processor_land(struct processor *cpu)
+{
+	if (!cpu->model->pmi_delay)
+		return;
+	cpu->model->pmi_delay = 0;
+	pmu_deliver_pmi(cpu->model);
 }
 
 void processor_boundary(struct processor *cpu)
@@ -176,7 +196,10 @@ void processor_execute(struct processor *cpu, const struct step *step, struct ou
 		cpu->nmi_latched = true;
 	if (outcome->fault)
 		outcome->value = 0;
-	else if (is_instruction(step))
+	if (cpu->lands)
+		processor_land(cpu);
+	cpu->lands = false;
+	if (!outcome->fault && is_instruction(step))
 		processor_retire(cpu, step->cpl, GUEST_TICKS);
 }
 

@@ -17,6 +17,8 @@ struct processor {
 	uint64_t nmis;       /* taken by the guest */
 	uint64_t interrupts; /* fixed ones, accepted by the APIC */
 	unsigned vector;     /* of the last one */
+	bool pmi_is_nmi;     /* the last one that the APIC accepted */
+	bool lands;          /* what is under way arrives before the next instruction is counted */
 };
 
 /* What the guest got from a step. */
@@ -37,6 +39,11 @@ void processor_execute(struct processor *cpu, const struct step *step, struct ou
  * it retires as an instruction but takes no cycle.
  */
 void processor_execute_timeless(struct processor *cpu, const struct step *step, struct outcome *outcome);
+/* PMIs to come arrive this many instructions after their overflow. The one that is under way arrives as it would. */
+void processor_set_skid(struct processor *cpu, unsigned instructions);
+bool processor_pmi_under_way(const struct processor *cpu);
+/* What is under way arrives now. */
+void processor_land(struct processor *cpu);
 /* Between two instructions: takes an NMI that is due. */
 void processor_boundary(struct processor *cpu);
 

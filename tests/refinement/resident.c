@@ -57,6 +57,8 @@ void stop_on_shutdown(struct cpu *cpu)
 static void finish(struct cpu *cpu, const struct vm_exit *exit, enum verdict verdict)
 {
 	(void)cpu, (void)exit;
+	if (verdict == ADVANCE || verdict == INJECT_GP)
+		hw.at_commit = hw.at_retirement = hardware_arrivals();
 	if (verdict == INJECT_NMI)
 		hw.inject_nmi = true;
 	else if (verdict != RESUME) /* which is also what an NMI on the way back to the guest gets */

@@ -26,6 +26,7 @@ void root_retire(void)
 		return;
 	truth_retired(&hw.truth, &hw.guest, &hw.cpu.pmu, TRUTH_ROOT, 0, false);
 	processor_retire(&hw.guest, 0, ROOT_TICKS);
+	hardware_note_pmi();
 	root_boundary();
 }
 
@@ -34,6 +35,7 @@ static void root_branch(void)
 	pmu_model_branch(hw.guest.model, PMU_MODEL_JMP, true, (struct pmu_model_transfer){ 0x3000, 0x4000, 0, 0 });
 	truth_retired(&hw.truth, &hw.guest, &hw.cpu.pmu, TRUTH_ROOT, 0, true);
 	processor_retire(&hw.guest, 0, ROOT_TICKS);
+	hardware_note_pmi();
 	root_boundary();
 }
 

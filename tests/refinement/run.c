@@ -9,6 +9,9 @@
 #include "exceptions.h"
 #include "hardware.h"
 
+/* Longer than any PMI is under way under pmuvisor: bare it arrives when it does there. */
+#define HELD 64
+
 struct run {
 	const struct plan *plan;
 	struct result *result;
@@ -104,9 +107,47 @@ static uint64_t pmis(const struct processor *cpu)
 /* A PMI caused by the very instruction that opens the gap ends the run: the machines may differ from here on. */
 static void close_gap(struct run *run, uint64_t signalled)
 {
-	run->ended = pmis(hardware_processor()) != signalled;
+	run->ended = pmis(hardware_processor()) != signalled || processor_pmi_under_way(hardware_processor());
 	hardware_poll();
 	hardware_boundary(false);
+}
+
+/*
+ * A PMI is under way bare until it arrives under pmuvisor: before the instruction, with its NMI taken there too, or
+ * while it executes, or before it is counted,
+ */
+static void step_bare(struct run *run, const struct step *step, struct outcome *outcome, bool timeless,
+		      const struct arrivals *before)
+{
+	struct arrivals commit = hardware_arrivals_at_commit();
+
+	if (commit.pmis != before->pmis)
+		processor_land(&run->bare);
+	if (commit.nmis != before->nmis)
+		processor_boundary(&run->bare);
+	run->bare.lands = hardware_arrivals_at_retirement().pmis != commit.pmis;
+	if (timeless)
+		processor_execute_timeless(&run->bare, step, outcome);
+	else
+		processor_execute(&run->bare, step, outcome);
+}
+
+/*
+ * or after it. If an NMI is taken there, the PMI's comes before it and is one with it, or after it: the architecture
+ * leaves that open, and the other machine tells.
+ */
+static void boundary_bare(struct run *run)
+{
+	const struct processor *under = hardware_processor();
+	bool arrived = hardware_arrivals().pmis != hardware_arrivals_at_retirement().pmis;
+	bool taken = run->bare.nmi_latched && !run->bare.nmi_blocked;
+
+	if (arrived && taken && under->nmis + hardware_nmi_waits() == run->bare.nmis + 1)
+		processor_land(&run->bare);
+	processor_boundary(&run->bare);
+	if (arrived)
+		processor_land(&run->bare);
+	processor_boundary(&run->bare);
 }
 
 /* One instruction on both machines. */
@@ -116,19 +157,17 @@ static void step_once(struct run *run, const struct step *step, bool late)
 	struct step on_bare = *step;
 	uint64_t mask = run->hidden_bits && is_global(step) ? ~hardware_hidden() : BITS(63, 0);
 	uint64_t signalled = pmis(hardware_processor());
+	struct arrivals before = hardware_arrivals();
 
 	if (exception_hidden_bits(step)) {
 		on_bare.value &= ~hardware_hidden();
 		run->hidden_bits = true;
 	}
 	hardware_execute(step, &under);
-	if (under.exited)
-		processor_execute_timeless(&run->bare, &on_bare, &bare);
-	else
-		processor_execute(&run->bare, &on_bare, &bare);
+	step_bare(run, &on_bare, &bare, under.exited, &before);
 	compare_outcome(&bare, &under, mask);
-	processor_boundary(&run->bare);
 	hardware_boundary(late);
+	boundary_bare(run);
 	if (exception_lvtpc_gap(hardware_processor(), step))
 		close_gap(run, signalled);
 	run->hidden_bits &= hardware_is_open();
@@ -136,7 +175,8 @@ static void step_once(struct run *run, const struct step *step, bool late)
 
 static bool left_out(const struct run *run, const struct step *step)
 {
-	return exception_stale_status(&run->bare, step) || exception_rdpmc_hidden(step, run->guest_counters);
+	return exception_stale_status(&run->bare, step) || exception_taken_back(&run->bare, step) ||
+	       exception_may_open(step) || exception_rdpmc_hidden(step, run->guest_counters);
 }
 
 /* With an NMI waiting for an exit that comes next, only what counted so far can be compared. */
@@ -150,9 +190,10 @@ static void compare_all(const struct run *run, bool late)
 	compare("LVTPC", 0, pmu_model_read_lvtpc(run->bare.model), hardware_peek_lvtpc());
 }
 
+/* Where PMIs skid, they arrive in root mode as well without that. */
 static bool next_is_late(const struct plan *plan, unsigned i)
 {
-	return i + 1 < plan->nr_steps && !exception_nmi_merges(&plan->steps[i]) &&
+	return !plan->skids && i + 1 < plan->nr_steps && !exception_nmi_merges(&plan->steps[i]) &&
 	       plan->steps[i + 1].kind == STEP_CPUID && plan->steps[i + 1].late;
 }
 
@@ -186,6 +227,8 @@ void run_plan(const struct plan *plan, struct result *result)
 	run = (struct run){ .plan = plan, .result = result, .guest_counters = plan_guest_counters(plan) };
 	processor_start(&run.bare, (unsigned)__builtin_popcountll(run.guest_counters & BITS(31, 0)),
 			(unsigned)__builtin_popcountll(run.guest_counters >> 32), plan->x2apic);
+	if (plan->skids)
+		processor_set_skid(&run.bare, HELD);
 	if (setjmp(differs)) {
 		result->differs = true;
 	} else {
