@@ -78,7 +78,7 @@ static void select_all(uint64_t event, uint64_t rings)
 
 	pmu_reset();
 	for (unsigned i = 0; i < pmu.nr_gp; i++)
-		wrmsr(MSR_IA32_PERFEVTSEL0 + i, event | rings | PERFEVTSEL_EN);
+		wrmsr(pmu_selector(i), event | rings | PERFEVTSEL_EN);
 	wrmsr(MSR_IA32_FIXED_CTR_CTRL, FIXED_CTR_CTRL(0, fixed_rings));
 }
 
@@ -128,7 +128,7 @@ static void count_by_selector(uint64_t rounds, uint64_t expected)
 	for (unsigned i = 0; i < pmu.nr_gp; i++) {
 		pmu_reset();
 		wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, BIT(i));
-		block_emulated(MSR_IA32_PERFEVTSEL0 + i, selector);
+		block_emulated(pmu_selector(i), selector);
 		wrong += pmu_read(i) != expected;
 		if (pmu_read(i) != expected)
 			tap_note("counter %u, bracketed by its selector: %lu, not %lu", i, pmu_read(i), expected);

@@ -44,7 +44,7 @@ static void test_status(void)
 
 	pmu_reset();
 	for (unsigned i = 0; i < pmu.nr_gp; i++) {
-		wrmsr(MSR_IA32_PERFEVTSEL0 + i, SEL | (i & 1 ? PERFEVTSEL_INT : 0));
+		wrmsr(pmu_selector(i), SEL | (i & 1 ? PERFEVTSEL_INT : 0));
 		pmu_write(i, pmu_preset(1 + 1000 * i));
 	}
 	wrmsr(MSR_IA32_FIXED_CTR_CTRL, FIXED_CTR_CTRL(0, FIXED_USR));

@@ -32,8 +32,18 @@ const char test_title[] = "reserved: reserved bits and missing indices fault";
 #define STATUS_UNCORE               BIT(61)
 #define STATUS_COND_CHGD            BIT(63)
 #define STATUS_METRICS              BIT(48)
-#define HARDWARE_GP                 8 /* counters below these numbers may exist outside the share */
-#define HARDWARE_FIXED              4
+#define HARDWARE_FIXED              4 /* counters below this number may exist outside the share */
+#define PERFEVTSEL_EQ               BIT(36)
+#define PERFEVTSEL_UMASK2           (UINT64_C(0xff) << 40)
+#define CPUID_PMU_EXTENDED          0x23
+#define CPUID_23_EBX_UMASK2         BIT(0)
+#define CPUID_23_EBX_EQ             BIT(1)
+
+static uint64_t new_evtsel_bits(uint32_t features)
+{
+	return (features & CPUID_23_EBX_UMASK2 ? PERFEVTSEL_UMASK2 : 0) |
+	       (features & CPUID_23_EBX_EQ ? PERFEVTSEL_EQ : 0);
+}
 
 static uint64_t evtsel_bits(void)
 {
@@ -45,6 +55,8 @@ static uint64_t evtsel_bits(void)
 		bits |= PERFEVTSEL_IN_TX;
 	if (pmu.capabilities & PERF_CAPABILITIES_PEBS_BASELINE)
 		bits |= ADAPTIVE;
+	if (pmu.version >= 6)
+		bits |= new_evtsel_bits(cpuid(CPUID_PMU_EXTENDED, 0).ebx);
 	return bits;
 }
 
@@ -74,7 +86,7 @@ static uint64_t status_bits(void)
 
 static uint64_t outside_share(void)
 {
-	return ((BIT(HARDWARE_GP) - 1) & ~pmu.gp_mask) | ((BIT(HARDWARE_FIXED) - 1) << 32 & ~pmu.fixed_mask);
+	return ((BIT(pmu.hardware_gp) - 1) & ~pmu.gp_mask) | ((BIT(HARDWARE_FIXED) - 1) << 32 & ~pmu.fixed_mask);
 }
 
 /* Writes each bit alone on top of zero. `allowed` are taken, `unjudged` not tried, all others fault. */
@@ -105,8 +117,8 @@ static void test_selectors(void)
 	uint64_t unjudged = PERFEVTSEL_PIN | (boot_mode() == MODE_BARE ? 0 : ADAPTIVE);
 
 	for (unsigned i = 0; i < pmu.nr_gp; i++) {
-		judge_bits("PERFEVTSEL", MSR_IA32_PERFEVTSEL0 + i, evtsel_bits(), unjudged, true);
-		judge_bits("A_PMC", MSR_IA32_A_PMC0 + i, pmu.value_mask, 0, true);
+		judge_bits("PERFEVTSEL", pmu_selector(i), evtsel_bits(), unjudged, true);
+		judge_bits("A_PMC", pmu_counter(i), pmu.value_mask, 0, true);
 	}
 	judge_bits("FIXED_CTR_CTRL", MSR_IA32_FIXED_CTR_CTRL, fixed_ctrl_bits(),
 		   pmu.capabilities & PERF_CAPABILITIES_PEBS_BASELINE || boot_mode() != MODE_BARE
@@ -146,7 +158,7 @@ static void test_legacy_writes(void)
 {
 	unsigned wrong = 0;
 
-	for (unsigned i = 0; i < pmu.nr_gp; i++) {
+	for (unsigned i = 0; i < pmu.nr_gp && i < NR_OLD_GP; i++) {
 		wrmsr(MSR_IA32_PMC0 + i, UINT64_C(0xffffff0123456789));
 		wrong += pmu_read(i) != 0x23456789 || rdmsr(MSR_IA32_PMC0 + i) != 0x23456789;
 		wrmsr(MSR_IA32_PMC0 + i, UINT64_C(0x0000000087654321));
@@ -184,7 +196,7 @@ static void test_rdpmc_faults(void)
 {
 	static const uint32_t nowhere[] = { UINT32_C(0x80000000), UINT32_C(0x10000), UINT32_C(0x60000000),
 					    UINT32_C(0xffffffff) };
-	unsigned first = boot_mode() == MODE_DIRECT ? HARDWARE_GP : pmu.nr_gp;
+	unsigned first = boot_mode() == MODE_DIRECT ? pmu.hardware_gp : pmu.nr_gp;
 	bool right = true;
 
 	for (unsigned i = first; i < 70; i++)

@@ -42,6 +42,10 @@
 #define MSR_IA32_PERF_GLOBAL_STATUS_SET   0x391
 #define MSR_IA32_PERF_GLOBAL_INUSE        0x392
 #define MSR_IA32_A_PMC0                   0x4c1
+#define MSR_IA32_PMC_GP0_CTR              0x1900 /* version 6: four addresses a counter */
+#define MSR_IA32_PMC_GP0_CFG_A            0x1901
+#define MSR_IA32_PMC_FX0_CTR              0x1980
+#define NR_OLD_GP                         8 /* general-purpose counters with registers from before version 6, at most */
 
 /* Architectural events: umask in the high byte. SDM Vol. 3B, "Pre-defined Architectural Performance Events". */
 #define EVENT_INSTRUCTIONS UINT64_C(0x00c0)
@@ -55,7 +59,8 @@
 #define RDPMC_METRICS 0x20000000u
 
 struct pmu {
-	unsigned version, nr_gp, nr_fixed;
+	unsigned version, nr_gp;
+	unsigned hardware_gp;  /* general-purpose counters of the processor whose share this may be */
 	unsigned width;        /* bits, of every counter */
 	uint64_t value_mask;   /* the bits of a counter */
 	uint64_t gp_mask;      /* GLOBAL_CTRL bits of the general-purpose counters */
@@ -73,6 +78,9 @@ void pmu_init(void);
 /* Stops and clears everything that pmu_init() found. */
 void pmu_reset(void);
 
+/* The MSRs of a counter, with full-width writes, and of a general-purpose one's selector: the older ones if there are. */
+uint32_t pmu_counter(unsigned counter);
+uint32_t pmu_selector(unsigned n);
 /* Full width, in both directions. */
 uint64_t pmu_read(unsigned counter);
 void pmu_write(unsigned counter, uint64_t value);
