@@ -1,12 +1,14 @@
 #!/bin/bash
-# tests/guest/all.sh: every guest, bare and under pmuvisor in both modes, and the configurations that press hardest;
-# then the table and the figures, which also go to build/tests/guest/results.txt. Fails if anything failed.
+# tests/guest/all.sh: every guest, bare and under pmuvisor in both modes, and the configurations that press hardest; on
+# the other processors those that know what differs there; then the table and the figures, which also go to build/tests/guest/results.txt. Fails if anything failed.
 set -eu
 
 out=build/tests/guest/out
 results=build/tests/guest/results.txt
-guests="library count reserved partition overflow nmi pmi pmi_lvt pmi_x2apic memory misc uncore deviations"
+guests="library count reserved partition aliases overflow nmi pmi pmi_lvt pmi_x2apic memory misc uncore deviations"
 guests="$guests pebs_hostile triple_fault returns"
+models="sapphire_rapids arrow_lake"
+model_guests="count reserved partition aliases overflow nmi pmi deviations"
 # Host counters that overflow every few instructions, so that both owners' PMIs meet at every place.
 dense="'event = instructions:guest period=311' 'event = branches:guest period=97'"
 # And ones that overflow in pmuvisor itself, while it answers the guest.
@@ -28,7 +30,7 @@ cases() {
 		echo "tests/guest/run.sh $mode hidden 'lbr = host' 'pebs = off' 'host-fixed = 3'"
 	done
 	for guest in lbr lbr_xsaves pebs; do
-		for model in icelake sapphire_rapids arrow_lake; do
+		for model in icelake $models; do
 			echo "MODEL=$model tests/guest/run.sh bare $guest"
 		done
 	done
@@ -43,6 +45,16 @@ cases() {
 	done
 	for guest in count pmi partition reserved pebs_hostile; do
 		echo "TAG=inside tests/guest/run.sh shared $guest $inside"
+	done
+	for model in $models; do
+		for mode in bare direct shared; do
+			for guest in $model_guests; do
+				echo "MODEL=$model tests/guest/run.sh $mode $guest"
+			done
+		done
+		echo "MODEL=$model TAG=dense tests/guest/run.sh shared pmi $dense"
+		# Of a processor with ten counters the guest then has nine: one that only the newer registers reach.
+		echo "MODEL=$model TAG=nine tests/guest/run.sh shared aliases 'host-counters = 1' 'event = instructions'"
 	done
 	echo "tests/guest/run.sh direct exits 'event = instructions:host' $quiet"
 	echo "tests/guest/run.sh shared exits 'event = instructions' $quiet"

@@ -1,28 +1,31 @@
 #!/usr/bin/env python3
 """table.py OUT: the guests' figures bare, in direct and in shared mode side by side, and how far they are apart.
 
-OUT holds a directory `MODE-NAME` with a file `figures` for each run. Prints the table as comments, then the errors as
-`name value` lines: each the sum of what a mode differs from bare by. A figure that not every mode has is an error.
+OUT holds a directory `MODE-NAME` or `MODE-NAME-PROCESSOR` with a file `figures` for each run. Prints the table as
+comments, then the errors as `name value` lines: each the sum of what a mode differs from bare by. A figure that not every
+mode has is an error.
 """
 import pathlib
 import sys
 
 MODES = ("bare", "direct", "shared")
+MODELS = ("sapphire_rapids", "arrow_lake")
 # What must be equal, by the beginning of the figure's name, and what the sum of the differences is called.
 ERRORS = {"count_instructions_": "count_error_instructions", "count_branches_": "count_error_branches",
           "pmi_": "pmi_error_figures", "guest_pmis_": "pmi_error_guest"}
 
 
 def read(out):
-    """figures[name][mode]; runs with a tag (MODE-NAME-TAG) are other configurations and not compared here."""
+    """figures[name][mode]; runs with another tag are other configurations and not compared here."""
     figures = {}
     for path in sorted(out.glob("*-*/figures")):
         mode, _, rest = path.parent.name.partition("-")
-        if "-" in rest:
+        _, _, tag = rest.partition("-")
+        if tag and tag not in MODELS:
             continue
         for line in path.read_text().splitlines():
             name, value = line.split()
-            figures.setdefault(name, {})[mode] = int(value)
+            figures.setdefault(f"{name} {tag}".rstrip(), {})[mode] = int(value)
     return figures
 
 

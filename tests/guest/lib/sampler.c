@@ -64,7 +64,7 @@ void sampler_add(unsigned counter, uint64_t event, uint64_t rings, uint64_t peri
 		wrmsr(MSR_IA32_FIXED_CTR_CTRL,
 		      rdmsr(MSR_IA32_FIXED_CTR_CTRL) | FIXED_CTR_CTRL(counter - FIXED(0), fixed));
 	else
-		wrmsr(MSR_IA32_PERFEVTSEL0 + counter, event | rings | PERFEVTSEL_EN | (period ? PERFEVTSEL_INT : 0));
+		wrmsr(pmu_selector(counter), event | rings | PERFEVTSEL_EN | (period ? PERFEVTSEL_INT : 0));
 }
 
 void sampler_enable(void)
