@@ -64,6 +64,9 @@ cases() {
 	echo "TAG=silent GUEST_ARGS=announced=0 tests/guest/run.sh direct library 'hypervisor-bit = off'"
 	echo "TAG=rdpmc tests/guest/run.sh shared count 'rdpmc = direct'"
 	echo "TAG=rdpmc GUEST_ARGS=rdpmc=1 tests/guest/run.sh shared deviations 'rdpmc = direct'"
+	for mode in direct shared; do
+		echo "TAG=nolbr GUEST_ARGS=lbr=1 tests/guest/run.sh $mode deviations 'lbr = host'"
+	done
 	echo "TAG=small GUEST_ARGS='counters=4 fixed=3' tests/guest/run.sh shared partition" \
 		"'host-counters = 4' 'host-fixed = 3'"
 }

@@ -18,6 +18,8 @@ const char test_title[] = "deviations: each is as the contract says, and where";
 #define HOST_COUNTER                                                                                                   \
 	(pmu.hardware_gp - 2) /* the lower of the two that the host keeps by default, for the first event */
 #define HOST_SERIAL   0x2f8
+#define DEBUGCTL_LBR  BIT(0)
+#define DEBUGCTL_TR   BIT(6)
 #define EXIT_TICKS    50 /* less than any exit takes, and more than a CPUID does */
 #define MSR_MTRR_MASK 0x201
 #define MTRR_VALID    BIT(11)
@@ -70,7 +72,7 @@ static void test_rdpmc(void)
 		  "2: RDPMC of a counter outside the share");
 }
 
-static bool window_ctrl_took;
+static bool window_ctrl_took, window_debugctl_took;
 static uint64_t window_ctrl, window_status, window_rdpmc;
 
 /* Registers and RDPMC are open here in every mode. */
@@ -79,6 +81,7 @@ static void on_pmi(struct trap_frame *frame __attribute__((unused)))
 	wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, 0);
 	wrmsr(MSR_IA32_PERF_GLOBAL_STATUS_RESET, BIT(0));
 	window_rdpmc = rdpmc(HOST_COUNTER);
+	window_debugctl_took = wrmsr_guarded(MSR_IA32_DEBUGCTL, DEBUGCTL_TR) == NO_FAULT;
 	window_ctrl_took = wrmsr_guarded(MSR_IA32_PERF_GLOBAL_CTRL, HIDDEN_BIT) == NO_FAULT;
 	window_ctrl = rdmsr(MSR_IA32_PERF_GLOBAL_CTRL);
 	wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, 0);
@@ -98,10 +101,12 @@ static void test_window(void)
 	user_run(work_loop);
 	tap_check(window_ctrl_took && window_ctrl == HIDDEN_BIT, "1: a handler's GLOBAL_CTRL takes a bit outside");
 	tap_equal(window_status, HIDDEN_BIT, "1: so does its STATUS_SET");
+	tap_check(window_debugctl_took, "19: and its DEBUGCTL takes branch trace");
 	if (boot_mode() != MODE_SHARED)
 		return;
 	tap_equal(window_rdpmc, 0, "2: a handler's RDPMC of the host's counter reads 0");
 	tap_equal(rdmsr(MSR_IA32_PERF_GLOBAL_STATUS), 0, "1: the handler's IRET removes what it set");
+	tap_equal(rdmsr(MSR_IA32_DEBUGCTL), 0, "19: in DEBUGCTL too");
 }
 
 static void test_time(void)
@@ -133,6 +138,20 @@ static void test_mtrr(void)
 	wrmsr(MSR_MTRR_MASK, before);
 }
 
+/* 19: while it doesn't exit, the register is the hardware's; `lbr=1` in the arguments: the host has the LBRs. */
+static void test_debugctl(void)
+{
+	bool closed = boot_mode() == MODE_SHARED;
+
+	tap_equal((uint64_t)wrmsr_guarded(MSR_IA32_DEBUGCTL, DEBUGCTL_TR), (uint64_t)(closed ? FAULT_GP : NO_FAULT),
+		  "19: branch trace, which the processor doesn't announce");
+	if (boot_number("lbr", 0)) {
+		wrmsr(MSR_IA32_DEBUGCTL, DEBUGCTL_LBR);
+		tap_equal(rdmsr(MSR_IA32_DEBUGCTL), closed ? 0 : DEBUGCTL_LBR, "19: the bit of hidden LBRs");
+	}
+	wrmsr(MSR_IA32_DEBUGCTL, 0);
+}
+
 void test_main(void)
 {
 	pmu_init();
@@ -144,4 +163,5 @@ void test_main(void)
 	test_time();
 	test_string_io();
 	test_mtrr();
+	test_debugctl();
 }

@@ -103,6 +103,8 @@ INSTRUCTION(vmlaunch, "vmlaunch")
 INSTRUCTION(vmresume, "vmresume")
 INSTRUCTION(vmcall, "vmcall")
 INSTRUCTION(vmfunc, "vmfunc")
+INSTRUCTION(seamcall, ".byte 0x66, 0x0f, 0x01, 0xcf")
+INSTRUCTION(tdcall, ".byte 0x66, 0x0f, 0x01, 0xcc")
 INSTRUCTION(invept, "invept (%0), %%rax")
 INSTRUCTION(invvpid, "invvpid (%0), %%rax")
 
@@ -121,6 +123,8 @@ static void test_instructions(void)
 	UNDEFINED(vmresume);
 	UNDEFINED(vmcall);
 	UNDEFINED(vmfunc);
+	UNDEFINED(seamcall);
+	UNDEFINED(tdcall);
 	UNDEFINED(invept);
 	UNDEFINED(invvpid);
 }
