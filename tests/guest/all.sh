@@ -29,13 +29,15 @@ cases() {
 		echo "tests/guest/run.sh $mode pebs"
 		echo "tests/guest/run.sh $mode hidden 'lbr = host' 'pebs = off' 'host-fixed = 3'"
 	done
-	for guest in lbr lbr_xsaves pebs; do
+	for guest in lbr lbr_xsaves; do
 		for model in icelake $models; do
-			echo "MODEL=$model tests/guest/run.sh bare $guest"
+			for mode in bare direct shared; do
+				echo "MODEL=$model tests/guest/run.sh $mode $guest"
+			done
 		done
 	done
-	for mode in direct shared; do
-		echo "tests/guest/run.sh $mode lbr"
+	for model in icelake $models; do
+		echo "MODEL=$model tests/guest/run.sh bare pebs"
 	done
 	# The host samples the guest, which has the LBRs there, and pmuvisor, where the host has them.
 	echo "TAG=both tests/guest/run.sh shared lbr 'lbr = both' 'event = branches:host period=10007'" \

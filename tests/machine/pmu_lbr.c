@@ -141,6 +141,8 @@ static void record(struct pmu_model *model, enum pmu_lbr_type type, bool mispred
 
 	if (pmu_model_has_arch_lbr(model))
 		pmu_lbr_arch_finish(model, type, transfer, &entry);
+	model->branches_recorded++;
+	model->branches_recorded_in_root += model->pebs.in_root;
 	lbr->last = entry;
 	lbr->timed = true;
 	lbr->instructions = model->retired;
@@ -210,6 +212,11 @@ bool pmu_lbr_entry(const struct pmu_model *model, unsigned age, struct pmu_lbr_e
 		return false;
 	*entry = model->lbr.entries[(model->lbr.top + depth - age) % depth];
 	return true;
+}
+
+uint64_t pmu_model_branches_recorded(const struct pmu_model *model, bool in_root)
+{
+	return in_root ? model->branches_recorded_in_root : model->branches_recorded;
 }
 
 /* The registers of the model-specific stack. */

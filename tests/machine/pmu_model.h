@@ -297,6 +297,8 @@ struct pmu_model_records {
 	uint64_t written, in_root, dropped, retried;
 };
 struct pmu_model_records pmu_model_records(const struct pmu_model *model);
+/* Branches and events that the LBR stack took, from power-on: all, or those since a VM exit, before the next entry. */
+uint64_t pmu_model_branches_recorded(const struct pmu_model *model, bool in_root);
 
 #ifdef __cplusplus
 }

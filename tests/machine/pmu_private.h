@@ -267,6 +267,7 @@ struct pmu_model {
 	unsigned pmi_delay; /* instructions until the PMI that is under way is delivered; 0: none is */
 
 	struct pmu_lbr lbr; /* pmu_lbr.c, pmu_lbr_arch.c */
+	uint64_t branches_recorded, branches_recorded_in_root;
 
 	/* pmu_events.c */
 	struct pmu_predictor predictor;

@@ -47,6 +47,11 @@ void stats_msr(struct stats *stats, uint32_t msr, bool write)
 		stats->low_msrs[write][msr]++;
 }
 
+void stats_xsaves(struct stats *stats, bool restore)
+{
+	stats->xsaves[restore] += stats->mode == STATS_ROOT;
+}
+
 /* Where the lines go. */
 struct out {
 	FILE *file;
@@ -103,6 +108,8 @@ static void print_msrs(const struct out *out, const struct stats *stats)
 					write ? "wrmsr" : "rdmsr", msr, stats->low_msrs[write][msr]);
 	print(out, "root_vmread", stats->vmreads);
 	print(out, "root_vmwrite", stats->vmwrites);
+	print(out, "root_xsaves", stats->xsaves[false]);
+	print(out, "root_xrstors", stats->xsaves[true]);
 	print(out, "msr_area_loads", stats->msr_area_loads);
 	print(out, "msr_area_stores", stats->msr_area_stores);
 }
@@ -132,6 +139,8 @@ static void print_records(const struct out *out, const struct pmu_model *model)
 	print(out, "pebs_records_root", records.in_root);
 	print(out, "pebs_records_dropped", records.dropped);
 	print(out, "pebs_ds_faults", records.retried);
+	print(out, "lbr_records", pmu_model_branches_recorded(model, false));
+	print(out, "lbr_records_root", pmu_model_branches_recorded(model, true));
 }
 
 void stats_print(FILE *file, const char *prefix, const struct stats *stats, const struct pmu_model *model,

@@ -34,6 +34,7 @@ struct stats {
 	uint64_t msrs[2]; /* RDMSR, WRMSR executed in root mode */
 	uint64_t low_msrs[2][STATS_LOW_MSRS];
 	uint64_t vmreads, vmwrites; /* in root mode */
+	uint64_t xsaves[2];         /* XSAVES, XRSTORS in root mode */
 	uint64_t msr_area_loads, msr_area_stores;
 
 	uint64_t nmis_raised; /* signalled to this processor */
@@ -48,6 +49,9 @@ void stats_vmentry(struct stats *stats);
 void stats_vmexit(struct stats *stats, uint32_t reason);
 /* RDMSR or WRMSR executed, after the VMX intercept. */
 void stats_msr(struct stats *stats, uint32_t msr, bool write);
+
+/* XSAVES or XRSTORS executed, after the VMX intercept. */
+void stats_xsaves(struct stats *stats, bool restore);
 
 /*
  * All counts as `name value` lines, each name led by `prefix`; zeroes of long tables are left out. `ticks` is emulated

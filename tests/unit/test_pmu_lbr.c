@@ -440,6 +440,8 @@ static void vm_transitions(void **state)
 	expect_entry(machine, 2, 0x5000, 0x6000);
 	expect_entry(machine, 1, 0x6000, 0x7000);
 	expect_entry(machine, 0, 0x7000, 0x7100);
+	assert_int_equal(pmu_model_branches_recorded(machine->model, false), 3);
+	assert_int_equal(pmu_model_branches_recorded(machine->model, true), 0);
 }
 
 static void absent_registers_fault(void **state)

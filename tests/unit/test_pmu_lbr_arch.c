@@ -358,6 +358,8 @@ static void transitions_change_nothing_by_default(void **state)
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_equal(rd(machine, FROM(i)), 5 - 2 * i);
 	assert_true(is_empty(machine, 3));
+	assert_int_equal(pmu_model_branches_recorded(machine->model, false), 3);
+	assert_int_equal(pmu_model_branches_recorded(machine->model, true), 1);
 }
 
 static void controls_load_and_clear(void **state)
