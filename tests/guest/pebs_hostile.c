@@ -8,6 +8,7 @@
  * memory that is nobody's, at pages that are not there or change, and outside the buffer; it goes on afterwards, and
  * counts the records that had to come. tests/guest/judge.py sees that none was written in root mode.
  */
+#include "apic.h"
 #include "boot.h"
 #include "cpu.h"
 #include "ds.h"
@@ -217,19 +218,39 @@ static void test_other_counters(void)
 	}
 }
 
+static unsigned pmis;
+
+static void on_pmi(struct trap_frame *frame)
+{
+	(void)frame;
+	wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, 0);
+	pmis += rdmsr(MSR_IA32_PERF_GLOBAL_STATUS) == PERF_GLOBAL_STATUS_OVF_BUF;
+	wrmsr(MSR_IA32_PERF_GLOBAL_STATUS_RESET, PERF_GLOBAL_STATUS_OVF_BUF);
+	apic_write(APIC_LVTPC, LVT_NMI);
+}
+
+static void select_event(unsigned counter, uint64_t event)
+{
+	if (counter >= FIXED(0))
+		wrmsr(MSR_IA32_FIXED_CTR_CTRL, FIXED_CTR_CTRL(counter - FIXED(0), FIXED_OS));
+	else
+		wrmsr(MSR_IA32_PERFEVTSEL0 + counter, event | PERFEVTSEL_OS | PERFEVTSEL_EN);
+}
+
 /*
- * The overflow `distance` instructions ahead falls before, between and on CPUIDs: whatever comes first, one record
- * comes, as there is no second overflow.
+ * The overflow `distance` events ahead falls before, between and on CPUIDs: whatever comes first, one record comes, and
+ * its PMI, as there is no second overflow.
  */
-static unsigned storm(uint64_t event, uint64_t distance)
+static unsigned storm(unsigned counter, uint64_t event, uint64_t distance)
 {
 	pmu_reset();
-	ds_init(RECORDS, sizeof(struct pebs_basic));
-	ds_set_reset(0, 0);
-	pmu_write(0, pmu_preset(distance));
-	wrmsr(MSR_IA32_PERFEVTSEL0, event | PERFEVTSEL_OS | PERFEVTSEL_EN);
-	wrmsr(MSR_IA32_PEBS_ENABLE, BIT(0));
-	wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, BIT(0));
+	ds_init(1, sizeof(struct pebs_basic));
+	ds_set_reset(counter, 0);
+	pmu_write(counter, pmu_preset(distance));
+	select_event(counter, event);
+	wrmsr(MSR_IA32_PEBS_ENABLE, BIT(counter));
+	apic_write(APIC_LVTPC, LVT_NMI);
+	wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, BIT(counter));
 	for (unsigned i = 0; i < 4; i++) {
 		asm volatile("xor %%eax, %%eax; cpuid; xor %%eax, %%eax; cpuid; cpuid; cpuid; nop"
 			     :
@@ -237,17 +258,21 @@ static unsigned storm(uint64_t event, uint64_t distance)
 			     : "eax", "ebx", "ecx", "edx", "memory");
 	}
 	wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, 0);
+	apic_write(APIC_LVTPC, LVT_MASKED);
 	stop_pebs();
 	return ds_drain();
 }
 
-static void test_storm(uint64_t event, uint64_t distances, const char *name)
+static void test_storm(unsigned counter, uint64_t event, uint64_t distances, const char *name)
 {
 	unsigned wrong = 0;
 
+	pmis = 0;
+	trap_handle(VECTOR_NMI, on_pmi);
 	for (uint64_t distance = 1; distance <= distances; distance++)
-		wrong += storm(event, distance) != 1;
+		wrong += storm(counter, event, distance) != 1;
 	tap_equal(wrong, 0, "%s: each overflow among exits has its one record", name);
+	tap_equal(pmis, distances, "%s: and each record its PMI", name);
 }
 
 /* Pages that read as ones, in reserved memory: tests/guest/memory.c. Under pmuvisor they are its own. */
@@ -287,8 +312,9 @@ void test_main(void)
 	test_outside(0, "below");
 	test_outside(ALL_ONES - 0xff, "above");
 	test_other_counters();
-	test_storm(EVENT_INSTRUCTIONS, 24, "instructions");
-	test_storm(EVENT_CORE_CYCLES, 48, "core cycles, which are imprecise");
+	test_storm(0, EVENT_INSTRUCTIONS, 24, "instructions");
+	test_storm(FIXED_INSTRUCTIONS, 0, 24, "fixed counter 0");
+	test_storm(1, EVENT_CORE_CYCLES, 48, "core cycles, which are imprecise");
 	still_works("all of this");
 	if (boot_mode() != MODE_BARE)
 		hypervisor_dump();
