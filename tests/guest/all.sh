@@ -1,14 +1,15 @@
 #!/bin/bash
 # tests/guest/all.sh: every guest, bare and under pmuvisor in both modes, and the configurations that press hardest; on
-# the other processors those that know what differs there; then the table and the figures, which also go to build/tests/guest/results.txt. Fails if anything failed.
+# the other processors those that know what differs there; then the table and the figures, which also go to
+# build/tests/guest/results.txt. Fails if anything failed.
 set -eu
 
 out=build/tests/guest/out
 results=build/tests/guest/results.txt
 guests="library count reserved partition aliases overflow nmi pmi pmi_lvt pmi_x2apic memory misc uncore deviations"
-guests="$guests pebs_hostile triple_fault returns"
+guests="$guests pebs pebs_hostile triple_fault returns"
 models="sapphire_rapids arrow_lake"
-model_guests="count reserved partition aliases overflow nmi pmi deviations"
+model_guests="count reserved partition aliases overflow nmi pmi deviations pebs pebs_hostile"
 # Host counters that overflow every few instructions, so that both owners' PMIs meet at every place.
 dense="'event = instructions:guest period=311' 'event = branches:guest period=97'"
 # And ones that overflow in pmuvisor itself, while it answers the guest.
@@ -26,7 +27,6 @@ cases() {
 		done
 	done
 	for mode in direct shared; do
-		echo "tests/guest/run.sh $mode pebs"
 		echo "tests/guest/run.sh $mode hidden 'lbr = host' 'pebs = off' 'host-fixed = 3'"
 	done
 	for guest in lbr lbr_xsaves; do
@@ -36,16 +36,13 @@ cases() {
 			done
 		done
 	done
-	for model in icelake $models; do
-		echo "MODEL=$model tests/guest/run.sh bare pebs"
-	done
 	# The host samples the guest, which has the LBRs there, and pmuvisor, where the host has them.
 	echo "TAG=both tests/guest/run.sh shared lbr 'lbr = both' 'event = branches:host period=10007'" \
 		"'event = instructions:guest period=311'"
-	for guest in library count overflow nmi pmi pmi_lvt pmi_x2apic partition pebs_hostile; do
+	for guest in library count overflow nmi pmi pmi_lvt pmi_x2apic partition pebs pebs_hostile; do
 		echo "TAG=dense tests/guest/run.sh shared $guest $dense"
 	done
-	for guest in count pmi partition reserved pebs_hostile; do
+	for guest in count pmi partition reserved pebs pebs_hostile; do
 		echo "TAG=inside tests/guest/run.sh shared $guest $inside"
 	done
 	for model in $models; do
