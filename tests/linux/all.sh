@@ -9,9 +9,10 @@ here=$(dirname "$0")
 status=0
 
 for mode in bare direct shared; do
-	"$here/run.sh" $mode "$directory/$mode" test=bare,count,pmi || status=1
+	"$here/run.sh" $mode "$directory/$mode" test=bare,count,pmi,pebs,mem,lbr || status=1
 done
 "$here/compare" "$directory/bare" "$directory/direct" "$directory/shared" >"$directory/table" || status=1
+"$here/compare-profiles" "$directory/bare" "$directory/direct" "$directory/shared" >>"$directory/table" || status=1
 "$here/pmis" "$directory/direct" "$directory/shared" >>"$directory/table" || status=1
 cat "$directory/table"
 awk 'NF == 2' "$directory/table" >"$directory/results.txt"

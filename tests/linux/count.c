@@ -5,9 +5,6 @@
  */
 #include "loops.h"
 
-#include <asm/unistd.h>
-#include <linux/sched.h>
-
 #include "event.h"
 #include "sys.h"
 
@@ -48,14 +45,6 @@ static bool undisturbed(const struct event *events, const uint32_t *locks)
 		if (events[i].page->lock != locks[i])
 			return false;
 	return true;
-}
-
-static void keep_kernel_threads_off(void)
-{
-	int priority = 1;
-
-	if (sys(__NR_sched_setscheduler, 0, SCHED_FIFO, (long)&priority, 0, 0))
-		die("count: the kernel gives no real-time priority");
 }
 
 static unsigned measure_undisturbed(const struct loop *loop, uint64_t n, const struct event *events,
@@ -127,6 +116,7 @@ int main(int argc, char **argv)
 		return measure_loop(loop, n);
 	if (!same(argv[1], "run"))
 		die("count: neither run nor measure");
+	keep_kernel_threads_off();
 	loop->run(n, 0);
 	return 0;
 }

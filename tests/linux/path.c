@@ -20,6 +20,7 @@ int main(int argc, char **argv)
 		die("path: say loads, branches or calls, and the number of turns");
 	for (unsigned i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
 		if (same(paths[i].name, argv[1])) {
+			keep_kernel_threads_off();
 			paths[i].run(parse_number(argv[2]));
 			return 0;
 		}

@@ -5,7 +5,7 @@
 	global path_loads:function, path_branches:function, path_calls:function
 
 %define TABLE_SIZE 65536
-%define LINE 64
+%define STEP 256
 
 path_loads:
 	lea	rsi, [table]
@@ -16,10 +16,17 @@ path_loads:
 	cmp	ecx, TABLE_SIZE
 	jne	.touch
 	xor	ecx, ecx
-.next:	mov	rax, [rsi + rcx]
-	add	rax, [near_word]
-	inc	qword [sum]
-	add	ecx, LINE
+	; Two lines that one miss fetches together, and another pair. What else is in the caches makes no difference.
+.next:	lea	rdx, [rsi + rcx]
+	clflush	[rdx]
+	clflush	[rdx + 64]
+	clflush	[rdx + 128]
+	mov	rax, [rdx]		; from memory
+	add	rax, [rdx + 64]		; from the last-level cache
+	add	rax, [rdx]		; from the first
+	inc	qword [rdx + 8]		; load and store
+	mov	[rdx + 128], rax	; to no cache
+	add	ecx, STEP
 	and	ecx, TABLE_SIZE - 1
 	dec	rdi
 	jnz	.next
@@ -78,15 +85,8 @@ further:
 	inc	r9
 .up:	ret
 
-	section .data
-	align	64
-near_word:
-	dq	1
-
 	section .bss
 	align	4096
 table:	resb	TABLE_SIZE
-	align	64
-sum:	resq	1
 
 	section .note.GNU-stack noalloc noexec nowrite progbits

@@ -9,7 +9,7 @@
 
 typedef void path_fn(uint64_t n);
 
-/* Three loads a turn: of a table walked by cache lines, of a word that is always near, and of a word also stored to. */
+/* Four loads and two stores a turn, flushed lines among them: where each finds its line is known. */
 path_fn path_loads;
 /* Near branches of every class, conditional ones in a pattern of eight turns. */
 path_fn path_branches;

@@ -2,6 +2,10 @@
 # Scenarios of /init: what perf makes of the PMU's records, PEBS and LBR. Each profile goes whole to the host, where
 # tests/linux/profiles compares it to the bare machine's. The programs take one path only, and count in user mode alone.
 
+# The programs have a real-time priority: whenever they are scheduled again, the kernel makes of a period's last event
+# two. They may use up all the time.
+echo -1 >/proc/sys/kernel/sched_rt_runtime_us
+
 # profile NAME FIELDS COMMAND...: `perf record` with these words, or `perf mem record`; the named fields of each sample.
 profile() {
 	local name=$1 fields=$2
@@ -28,8 +32,8 @@ scenario_pebs() {
 }
 
 scenario_mem() {
-	profile mem_loads ip,addr,data_src,weight perf mem record -t load --ldlat 1 --all-user $RECORD -c 97 path loads 20000
-	profile mem_stores ip,addr,data_src,weight perf mem record -t store --all-user $RECORD -c 101 path loads 20000
+	profile mem_loads ip,addr,data_src,weight perf mem record -t load --ldlat 1 --all-user $RECORD -c 96 path loads 20000
+	profile mem_stores ip,addr,data_src perf mem record -t store --all-user $RECORD -c 100 path loads 20000
 }
 
 scenario_lbr() {

@@ -1,6 +1,7 @@
 #include "sys.h"
 
 #include <asm/unistd.h>
+#include <linux/sched.h>
 
 long sys(long number, long a, long b, long c, long d, long e)
 {
@@ -29,6 +30,14 @@ size_t text_length(const char *text)
 	while (text[n])
 		n++;
 	return n;
+}
+
+void keep_kernel_threads_off(void)
+{
+	int priority = 1;
+
+	if (sys(__NR_sched_setscheduler, 0, SCHED_FIFO, (long)&priority, 0, 0))
+		die("the kernel gives no real-time priority");
 }
 
 static void write_text(int fd, const char *text)

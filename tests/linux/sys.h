@@ -11,6 +11,8 @@
 
 /* A system call; the kernel's answer, negative errno included. */
 long sys(long number, long a, long b, long c, long d, long e);
+/* From now on nothing but interrupts comes between this process' instructions, as long as it does not wait. */
+void keep_kernel_threads_off(void);
 __attribute__((noreturn)) void sys_exit(int status);
 /* One sentence on standard error, then exit status 1. */
 __attribute__((noreturn)) void die(const char *sentence);

@@ -7,9 +7,11 @@
 #include "cpu.h"
 #include "tests/machine/ports.h"
 
-#define MARK_PMI_BEGIN 100
-#define MARK_PMI_END   101
-#define MARK_EXITS     200 /* tests/bench/exits.c: phase n begins at 200 + 2n and ends at 201 + 2n */
+#define MARK_PMI_BEGIN  100
+#define MARK_PMI_END    101
+#define MARK_PEBS_BEGIN 102
+#define MARK_PEBS_END   103
+#define MARK_EXITS      200 /* tests/bench: phase n begins at 200 + 2n and ends at 201 + 2n */
 
 static inline void mark(uint32_t number)
 {
