@@ -17,12 +17,18 @@
 #define BX_INSTR_DEBUG_CMD(cmd)
 
 #define MACHINE_NEAR(from, to) (pmu_model_transfer{ from, to, CPL, CPL })
+/* The compiler would put the addresses together first, and look whether anybody wants them then. */
+#define MACHINE_BRANCH(report)                                                                                         \
+	do {                                                                                                           \
+		if (pmu_model_watches_branches(BX_CPU_THIS_PTR machine.model))                                         \
+			report;                                                                                        \
+	} while (0)
 #define BX_INSTR_CNEAR_BRANCH_TAKEN(cpu_id, from, to)                                                                  \
-	pmu_model_branch(BX_CPU_THIS_PTR machine.model, PMU_MODEL_JCC, true, MACHINE_NEAR(from, to))
+	MACHINE_BRANCH(pmu_model_branch(BX_CPU_THIS_PTR machine.model, PMU_MODEL_JCC, true, MACHINE_NEAR(from, to)))
 #define BX_INSTR_CNEAR_BRANCH_NOT_TAKEN(cpu_id, from)                                                                  \
-	pmu_model_branch(BX_CPU_THIS_PTR machine.model, PMU_MODEL_JCC, false, MACHINE_NEAR(from, RIP))
+	MACHINE_BRANCH(pmu_model_branch(BX_CPU_THIS_PTR machine.model, PMU_MODEL_JCC, false, MACHINE_NEAR(from, RIP)))
 #define BX_INSTR_UCNEAR_BRANCH(cpu_id, what, from, to)                                                                 \
-	machine_near_branch(&BX_CPU_THIS_PTR machine, what, i->ilen(), MACHINE_NEAR(from, to))
+	MACHINE_BRANCH(machine_near_branch(&BX_CPU_THIS_PTR machine, what, i->ilen(), MACHINE_NEAR(from, to)))
 #define BX_INSTR_FAR_BRANCH(cpu_id, what, prev_cs, prev_eip, new_cs, new_eip)                                          \
 	machine_far_branch(&BX_CPU_THIS_PTR machine, (what) == BX_INSTR_IS_INT ? PMU_MODEL_INT : PMU_MODEL_FAR,        \
 			   pmu_model_transfer{ prev_eip, new_eip, BX_CPU_THIS_PTR far_branch.prev_cpl, CPL })

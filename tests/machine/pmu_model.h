@@ -189,11 +189,17 @@ static inline void pmu_model_retire(struct pmu_model *model, unsigned cpl)
 		pmu_model_retire_one(model, cpl);
 }
 
+/* Whether pmu_model_branch() has anything to do, for a caller to whom it is dear to say where a branch goes. */
+static inline bool pmu_model_watches_branches(struct pmu_model *model)
+{
+	return __builtin_expect(pmu_model_hot_part(model)->branches, false);
+}
+
 /* The instruction being executed is a branch; not taken, `to` is the next instruction. */
 static inline void pmu_model_branch(struct pmu_model *model, enum pmu_model_branch kind, bool taken,
 				    struct pmu_model_transfer transfer)
 {
-	if (pmu_model_hot_part(model)->branches)
+	if (pmu_model_watches_branches(model))
 		pmu_model_count_branch(model, kind, taken, &transfer);
 }
 
