@@ -17,15 +17,18 @@
 #include "config.h"
 
 #define LBR_MAX_ENTRIES 32
-#define LBR_STATE_SIZE  1408 /* bytes; the larger kind's, an XSAVE area with nothing but LBRs */
+#define LBR_STATE_SIZE  1440 /* bytes; the larger kind's: an XSAVE area with nothing but LBRs, and room to align it */
 
 struct lbr_branch {
 	uint64_t from, to; /* linear addresses */
 };
 
-/* All of one owner's, while the other has the registers; the layout is the vendor's. */
+/*
+ * All of one owner's, while the other has the registers; the layout is the vendor's, and so is an alignment beyond this
+ * one: as the member's it would be that of every structure around it.
+ */
 struct lbr_state {
-	_Alignas(64) uint8_t bytes[LBR_STATE_SIZE];
+	_Alignas(uint64_t) uint8_t bytes[LBR_STATE_SIZE];
 };
 
 struct lbr_caps {

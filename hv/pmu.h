@@ -129,8 +129,7 @@ struct pmu {
 	/* The guest's own registers, where the hardware can't hold them because the host's share it: */
 	uint64_t guest_ctrl;   /* while closed */
 	uint64_t guest_status; /* while closed: bits taken out of the hardware, or set by emulation */
-	uint64_t
-		status_stays; /* status bits beside the counters' that are the guest's in the hardware, closed or not */
+	uint64_t status_stays; /* bits beside the counters' that are the guest's in the hardware, closed or not */
 	uint64_t guest_freeze; /* while closed: DEBUGCTL's two freeze bits, as PMU_STATUS_*_FROZEN */
 	uint32_t guest_lvtpc;  /* while closed: what the guest's LVTPC holds, */
 	bool borrowed;         /* and whether the hardware's holds the host's instead */

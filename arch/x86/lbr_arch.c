@@ -21,9 +21,19 @@ struct xsave_area {
 	} entries[LBR_MAX_ENTRIES];
 };
 _Static_assert(sizeof(struct xsave_area) == 576 + 808, "SDM Vol. 1, \"Architectural LBR State\"");
-_Static_assert(sizeof(struct xsave_area) <= LBR_STATE_SIZE, "hv/lbr.h has room for it");
 
+#define XSAVE_ALIGNMENT    64
 #define XCOMP_BV_COMPACTED BIT(63)
+
+_Static_assert(sizeof(struct xsave_area) + XSAVE_ALIGNMENT - sizeof(uint64_t) <= LBR_STATE_SIZE,
+	       "hv/lbr.h has room for it");
+
+static struct xsave_area *area(const struct lbr_state *state)
+{
+	uintptr_t address = (uintptr_t)state->bytes + XSAVE_ALIGNMENT - 1;
+
+	return (struct xsave_area *)(address & ~(uintptr_t)(XSAVE_ALIGNMENT - 1));
+}
 
 static bool has_controls(void)
 {
@@ -65,7 +75,7 @@ static void arch_clear(unsigned entries)
 
 static void arch_empty(struct lbr_state *state, unsigned entries)
 {
-	*(struct xsave_area *)state->bytes = (struct xsave_area){
+	*area(state) = (struct xsave_area){
 		.xstate_bv = XSTATE_LBR,
 		.xcomp_bv = XCOMP_BV_COMPACTED | XSTATE_LBR,
 		.depth = entries,
@@ -84,8 +94,8 @@ static void arch_swap(struct lbr_state *out, const struct lbr_state *in, unsigne
 	(void)entries;
 	if (!(xss & XSTATE_LBR))
 		reg_wrmsr(MSR_IA32_XSS, xss | XSTATE_LBR);
-	reg_xsaves(out->bytes, XSTATE_LBR);
-	reg_xrstors(in->bytes, XSTATE_LBR);
+	reg_xsaves(area(out), XSTATE_LBR);
+	reg_xrstors(area(in), XSTATE_LBR);
 	if (!(xss & XSTATE_LBR))
 		reg_wrmsr(MSR_IA32_XSS, xss);
 }
