@@ -5,7 +5,7 @@
  * `phase NAME MARK COUNT` says that COUNT actions lie between marks MARK and MARK + 1; tests/bench/figures.py subtracts
  * the phase `empty` and divides.
  */
-#include "mark.h"
+#include "phase.h"
 #include "pmu.h"
 #include "sampler.h"
 #include "tap.h"
@@ -17,27 +17,13 @@ const char test_title[] = "exits: the cost of each guest action";
 #define ACTIONS 1000
 #define PERIOD  2000
 
-static unsigned nr_phases;
-
-static uint32_t phase_mark(void)
-{
-	return MARK_EXITS + 2 * nr_phases;
-}
-
-static void report(const char *name, uint64_t actions)
-{
-	tap_phase(name, phase_mark(), actions);
-	nr_phases++;
-}
-
 #define PHASE(name, action)                                                                                            \
 	do {                                                                                                           \
-		mark(phase_mark());                                                                                    \
+		phase_begin();                                                                                         \
 		for (unsigned i = 0; i < ACTIONS; i++) {                                                               \
 			action;                                                                                        \
 		}                                                                                                      \
-		mark(phase_mark() + 1);                                                                                \
-		report(name, ACTIONS);                                                                                 \
+		phase_end(name, ACTIONS);                                                                              \
 	} while (0)
 
 static void measure_accesses(void)
@@ -73,16 +59,14 @@ static void measure_pmi(void)
 	work_rounds = ACTIONS * PERIOD / WORK_LOOP_BODY;
 	sampler_init(VECTOR_NMI);
 	sampler_add(0, EVENT_INSTRUCTIONS, PERFEVTSEL_USR, 0);
-	mark(phase_mark());
+	phase_begin();
 	sampler_run(work_loop);
-	mark(phase_mark() + 1);
-	report("work", 1);
+	phase_end("work", 1);
 	sampler_init(VECTOR_NMI);
 	sampler_add(0, EVENT_INSTRUCTIONS, PERFEVTSEL_USR, PERIOD);
-	mark(phase_mark());
+	phase_begin();
 	sampler_run(work_loop);
-	mark(phase_mark() + 1);
-	report("pmi", sampler.pmis);
+	phase_end("pmi", sampler.pmis);
 	tap_equal(sampler.pmis, WORK_LOOP_INSTRUCTIONS(work_rounds) / PERIOD, "every PMI came");
 }
 

@@ -21,6 +21,8 @@ cases() {
 	# The long ones first, so that the last core doesn't wait for them.
 	echo "TAG=long GUEST_ARGS=pmis=100000 tests/guest/run.sh shared pmi" \
 		"'event = instructions:guest:user period=199' $quiet"
+	echo "TAG=long GUEST_ARGS=records=100000 tests/guest/run.sh shared pebs_cost 'event = instructions'" \
+		"'event = branches:guest:user period=199' $quiet"
 	for mode in bare direct shared; do
 		for guest in $guests; do
 			echo "tests/guest/run.sh $mode $guest"
@@ -57,6 +59,18 @@ cases() {
 	done
 	echo "tests/guest/run.sh direct exits 'event = instructions:host' $quiet"
 	echo "tests/guest/run.sh shared exits 'event = instructions' $quiet"
+	for mode in direct shared; do
+		[ $mode = direct ] && event="'event = instructions:host'" || event="'event = instructions'"
+		echo "tests/guest/run.sh $mode pebs_cost $event $quiet"
+		echo "TAG=off GUEST_ARGS=pebs=0 tests/guest/run.sh $mode pebs_cost 'pebs = off' $event $quiet"
+	done
+	# The host samples root mode too, rarely: only so has it to record there.
+	event="'event = branches period=10000019'"
+	for model in icelake sapphire_rapids; do
+		echo "MODEL=$model tests/guest/run.sh shared lbr_cost $event $quiet"
+		echo "MODEL=$model TAG=host GUEST_ARGS=lbr=0 tests/guest/run.sh shared lbr_cost 'lbr = host' $event $quiet"
+		echo "MODEL=$model TAG=both tests/guest/run.sh shared lbr_cost 'lbr = both' $event $quiet"
+	done
 	# No dump at all; and as many as the serial line takes.
 	echo "TAG=mute tests/guest/run.sh shared count 'event = instructions' 'dump = off'"
 	echo "TAG=chatty GUEST_ARGS=pmis=20000 tests/guest/run.sh direct pmi 'event = instructions:host' 'dump = 100ms'"
@@ -78,6 +92,7 @@ cases | xargs -d '\n' -n 1 -P "$(nproc)" sh -c || failed=1
 	tests/guest/table.py "$out" || failed=1
 	tests/bench/figures.py "$out/direct-exits" "$out/shared-exits" || failed=1
 	tests/bench/pmis.py "$out/shared-pmi-long" || failed=1
+	tests/bench/records.py "$out" || failed=1
 	echo "guest_runs $(cases | wc -l)"
 } > "$results"
 cat "$results"
