@@ -6,10 +6,10 @@
 
 #include "pmu_private.h"
 
-/* Of IA32_PERF_CAPABILITIES, what the model does. No freezing in SMM, no metrics. */
+/* Of IA32_PERF_CAPABILITIES, what the model does. No freezing in SMM. */
 #define MODELLED_CAPABILITIES                                                                                          \
 	(PERF_CAP_LBR_FMT | PERF_CAP_PEBS_TRAP | PERF_CAP_PEBS_ARCH_REG | PERF_CAP_PEBS(0xf) | PERF_CAP_FW_WRITE |     \
-	 PERF_CAP_PEBS_BASELINE)
+	 PERF_CAP_PEBS_BASELINE | PERF_CAP_METRICS)
 /* Of the architectural events: nothing counts LBR inserts. */
 #define MODELLED_EVENTS BITS(11, 0)
 /* Of CPUID.1CH:ECX: the LBRs log no events. */
@@ -55,6 +55,7 @@ const struct pmu_model_caps pmu_model_sapphire_rapids = {
 	.pebs_pdist = BIT(0) | BIT(32),
 	.pebs_ept_friendly = true,
 	.pebs_store_latency = true,
+	.metrics_level_2 = true,
 	.pebs_frontend = 0x7fff1f,
 	.linear_width = 57,
 };
@@ -82,6 +83,7 @@ const struct pmu_model_caps pmu_model_arrow_lake = {
 	.pebs_pdist = BIT(0) | BIT(32),
 	.pebs_ept_friendly = true,
 	.pebs_store_latency = true,
+	.metrics_level_2 = true,
 	.pebs_frontend = 0x7fff1f,
 	.linear_width = 48,
 };

@@ -85,7 +85,7 @@ static bool add_events(struct pmu_model *model, unsigned i, uint64_t events)
 	counter->value = sum & pmu_counter_mask(model);
 	if (sum == counter->value)
 		return false;
-	model->global_status |= BIT(pmu_status_bit(i));
+	model->global_status |= BIT(pmu_status_bit(i)) | (pmu_is_metrics_counter(model, i) ? STATUS_PERF_METRICS : 0);
 	counter->overflows++;
 	counter->pmis += counter->pmi;
 	return counter->pmi;
@@ -143,6 +143,7 @@ void pmu_fold(struct pmu_model *model)
 			if (model->counters[i].counts[privilege])
 				model->counters[i].value += retired * pmu_signal_rate(model->counters[i].signal);
 	}
+	pmu_settle_metrics(model);
 }
 
 /*
@@ -263,12 +264,14 @@ static void configure_hooks(struct pmu_model *model)
 
 void pmu_configure(struct pmu_model *model)
 {
+	pmu_settle_metrics(model);
 	for (unsigned n = 0; n < model->caps.nr_gp; n++)
 		configure_gp(model, n);
 	for (unsigned m = 0; m < model->caps.nr_fixed; m++)
 		configure_fixed(model, m);
 	configure_hooks(model);
 	pmu_configure_pebs(model);
+	pmu_configure_metrics(model);
 	grant(model);
 }
 

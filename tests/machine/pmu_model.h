@@ -47,6 +47,7 @@ struct pmu_model_caps {
 	bool pebs_ept_friendly;  /* a DS access may fault or exit: the record is kept, and tried again later */
 	bool pebs_store_latency; /* event CDH/02H; the record's latency is the instruction's and the cache's apart */
 	uint64_t pebs_frontend;  /* bits of MSR_PEBS_FRONTEND that can be written */
+	bool metrics_level_2;    /* PERF_METRICS has an upper half */
 	unsigned linear_width;   /* bits of a canonical linear address: 48 or 57 */
 	unsigned pmi_skid;       /* instructions that still retire between an overflow and its PMI */
 };

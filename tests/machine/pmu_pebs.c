@@ -291,6 +291,8 @@ static void finish_written(struct pmu_model *model, const struct assist *assist)
 {
 	model->pebs.written++;
 	model->pebs.written_in_root += model->pebs.in_root;
+	if (pmu_record_config(model, assist->applicable) & PEBS_CFG_METRICS)
+		pmu_clear_metrics(model);
 	reload(model, assist);
 	if (assist->ds.index + assist->size >= assist->ds.threshold)
 		signal_buffer(model);

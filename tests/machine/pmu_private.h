@@ -58,13 +58,14 @@
 #define PERF_CAP_FW_WRITE                 BIT(13)
 #define PERF_CAP_PEBS_BASELINE            BIT(14)
 #define PERF_CAP_METRICS                  BIT(15)
-#define PERF_CAP_PEBS_TIMING              BIT(17)
+#define PERF_CAP_METRICS_CLEAR            BIT(19)
 #define MSR_IA32_FIXED_CTR_CTRL           0x38d
 #define FIXED_OS(m)                       BIT(4 * (m))
 #define FIXED_USR(m)                      BIT(4 * (m) + 1)
 #define FIXED_ANY(m)                      BIT(4 * (m) + 2)
 #define FIXED_PMI(m)                      BIT(4 * (m) + 3)
 #define FIXED_ADAPTIVE(m)                 BIT(32 + 4 * (m))
+#define FIXED_METRICS_CLEAR_EN            BIT(14)
 #define MSR_IA32_PERF_GLOBAL_STATUS       0x38e
 #define STATUS_PERF_METRICS               BIT(48)
 #define STATUS_LBR_FRZ                    BIT(58)
@@ -239,6 +240,13 @@ struct pmu_pebs {
 	uint64_t attempts, finished, written, written_in_root, dropped;
 };
 
+struct pmu_metrics {
+	uint64_t value; /* MSR_PERF_METRICS as of the last fold */
+	uint64_t slots; /* fixed counter 3 then */
+	bool on;        /* worked out from the registers */
+	bool stale;     /* fixed counter 3 was written, and the metrics not since */
+};
+
 struct pmu_model {
 	struct pmu_model_hot hot; /* first: pmu_model.h reaches it by a cast */
 	struct pmu_model_caps caps;
@@ -276,8 +284,8 @@ struct pmu_model {
 	struct pmu_cache cache;
 	struct pmu_access load, store;
 
-	/* pmu_pebs.c */
-	struct pmu_pebs pebs;
+	struct pmu_pebs pebs;       /* pmu_pebs.c */
+	struct pmu_metrics metrics; /* pmu_metrics.c */
 };
 _Static_assert(offsetof(struct pmu_model, hot) == 0, "the inline calls in pmu_model.h cast to it");
 
@@ -343,7 +351,18 @@ struct pmu_register_kind {
 	bool (*read)(struct pmu_model *model, unsigned n, uint64_t *value);
 	bool (*write)(struct pmu_model *model, unsigned n, uint64_t value);
 };
-extern const struct pmu_register_kind pmu_lbr_registers[], pmu_lbr_arch_registers[], pmu_pebs_registers[];
+extern const struct pmu_register_kind pmu_lbr_registers[], pmu_lbr_arch_registers[], pmu_pebs_registers[],
+	pmu_metrics_registers[];
+
+/* pmu_metrics.c: settle belongs to a fold, written to a write of a counter. False where there are no metrics. */
+void pmu_settle_metrics(struct pmu_model *model);
+void pmu_configure_metrics(struct pmu_model *model);
+void pmu_counter_written(struct pmu_model *model, unsigned i);
+bool pmu_is_metrics_counter(const struct pmu_model *model, unsigned i);
+bool pmu_read_metrics(struct pmu_model *model, uint64_t *value);
+bool pmu_rdpmc_metrics(struct pmu_model *model, uint64_t *value);
+void pmu_clear_metrics(struct pmu_model *model);
+void pmu_reset_metrics(struct pmu_model *model);
 
 /* pmu_cache.c */
 void pmu_forget_accesses(struct pmu_model *model);
@@ -359,10 +378,12 @@ uint64_t pmu_armed(const struct pmu_model *model);
 bool pmu_trigger_pebs(struct pmu_model *model, uint64_t armed, uint64_t counted);
 
 /*
- * pmu_record.c: a record of the state now for counters `applicable`. Returns its size in bytes, and changes nothing.
+ * pmu_record.c: a record of the state now for counters `applicable`. Returns its size in bytes.
  */
 #define PEBS_RECORD_MAX 2048
-size_t pmu_build_record(const struct pmu_model *model, uint64_t applicable, void *record);
+size_t pmu_build_record(struct pmu_model *model, uint64_t applicable, void *record);
+/* The groups of that record, as in PEBS_DATA_CFG. */
+uint64_t pmu_record_config(const struct pmu_model *model, uint64_t applicable);
 
 /* pmu_registers.c */
 uint64_t pmu_gp_bits(const struct pmu_model *model);

@@ -7,7 +7,7 @@
 #include "pmu_private.h"
 
 struct writer {
-	const struct pmu_model *model;
+	struct pmu_model *model;
 	uint8_t *record;
 	size_t size;
 };
@@ -91,6 +91,34 @@ static bool is_adaptive(const struct pmu_model *model, uint64_t applicable)
 	return false;
 }
 
+/* Bit by bit of GLOBAL_CTRL's layout, the counters' values as they are before the reload. */
+static void put_values(struct writer *writer, uint64_t counters)
+{
+	for (unsigned i = 0; i < NR_COUNTERS; i++)
+		if (counters & BIT(pmu_status_bit(i)))
+			put(writer, writer->model->counters[i].value);
+}
+
+/*
+ * "Counters Group": which there are, in four fields of 32 bits, then general-purpose counters, fixed ones, and the
+ * metrics, which are fixed counter 3 and PERF_METRICS.
+ */
+static void put_counters(struct writer *writer, uint64_t cfg)
+{
+	uint64_t gp = cfg & PEBS_CFG_COUNTERS ? (cfg & PEBS_CFG_GP_MASK) >> 32 : 0;
+	uint64_t fixed = cfg & PEBS_CFG_COUNTERS ? (cfg & PEBS_CFG_FIXED_MASK) >> 48 : 0;
+	uint64_t metrics;
+
+	pmu_read_metrics(writer->model, &metrics);
+	put(writer, gp | fixed << 32);
+	put(writer, cfg & PEBS_CFG_METRICS ? 3 : 0);
+	put_values(writer, gp | fixed << 32);
+	if (!(cfg & PEBS_CFG_METRICS))
+		return;
+	put_values(writer, BIT(32 + 3));
+	put(writer, metrics);
+}
+
 /*
  * "Basic Info Group". The low bits of its first field are the groups that follow: none, unless a counter of the record
  * asks for them. The field is written last, when the size is known.
@@ -113,12 +141,19 @@ static void put_groups(struct writer *writer, uint64_t cfg, const struct pmu_mod
 		put_xmms(writer, regs);
 	if (cfg & PEBS_CFG_LBR)
 		put_lbrs(writer, cfg);
+	if (cfg & (PEBS_CFG_COUNTERS | PEBS_CFG_METRICS))
+		put_counters(writer, cfg);
 }
 
-size_t pmu_build_record(const struct pmu_model *model, uint64_t applicable, void *record)
+uint64_t pmu_record_config(const struct pmu_model *model, uint64_t applicable)
+{
+	return is_adaptive(model, applicable) ? clip_lbrs(model, model->pebs.data_cfg) : 0;
+}
+
+size_t pmu_build_record(struct pmu_model *model, uint64_t applicable, void *record)
 {
 	struct writer writer = { .model = model, .record = record };
-	uint64_t cfg = is_adaptive(model, applicable) ? clip_lbrs(model, model->pebs.data_cfg) : 0;
+	uint64_t cfg = pmu_record_config(model, applicable);
 	struct pmu_model_regs regs;
 	uint64_t format;
 

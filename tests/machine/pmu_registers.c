@@ -76,6 +76,8 @@ static uint64_t fixed_ctr_ctrl_writable(const struct pmu_model *model)
 		if (pmu_has(model, PERF_CAP_PEBS_BASELINE))
 			bits |= FIXED_ADAPTIVE(m);
 	}
+	if (pmu_has(model, PERF_CAP_METRICS_CLEAR))
+		bits |= FIXED_METRICS_CLEAR_EN;
 	return bits;
 }
 
@@ -105,12 +107,6 @@ static bool write_faults(struct pmu_model *model, unsigned n, uint64_t value)
 	return false;
 }
 
-static bool read_faults(struct pmu_model *model, unsigned n, uint64_t *value)
-{
-	(void)model, (void)n, (void)value;
-	return false;
-}
-
 static bool read_counter(struct pmu_model *model, unsigned i, uint64_t *value)
 {
 	pmu_fold(model);
@@ -123,6 +119,7 @@ static void write_counter(struct pmu_model *model, unsigned i, uint64_t value)
 {
 	pmu_fold(model);
 	model->counters[i].value = value & pmu_counter_mask(model);
+	pmu_counter_written(model, i);
 	pmu_configure(model);
 }
 
@@ -373,7 +370,6 @@ static const struct pmu_register_kind counting_registers[] = {
 	{ MSR_IA32_MISC_ENABLE, 1, read_misc_enable, write_misc_enable },
 	{ MSR_IA32_DEBUGCTL, 1, read_debugctl, write_debugctl },
 	{ MSR_IA32_FIXED_CTR0, PMU_MODEL_MAX_FIXED, read_fixed, write_fixed },
-	{ MSR_PERF_METRICS, 1, read_faults, write_faults },
 	{ MSR_IA32_PERF_CAPABILITIES, 1, read_perf_capabilities, write_faults },
 	{ MSR_IA32_FIXED_CTR_CTRL, 1, read_fixed_ctr_ctrl, write_fixed_ctr_ctrl },
 	{ MSR_IA32_PERF_GLOBAL_STATUS, 1, read_global_status, write_faults },
@@ -387,10 +383,7 @@ static const struct pmu_register_kind counting_registers[] = {
 };
 
 static const struct pmu_register_kind *const register_tables[] = {
-	counting_registers,
-	pmu_lbr_registers,
-	pmu_lbr_arch_registers,
-	pmu_pebs_registers,
+	counting_registers, pmu_lbr_registers, pmu_lbr_arch_registers, pmu_pebs_registers, pmu_metrics_registers,
 };
 
 static const struct pmu_register_kind *find_in(const struct pmu_register_kind *kind, uint32_t msr)
@@ -441,8 +434,9 @@ enum pmu_model_answer pmu_model_wrmsr(struct pmu_model *model, uint32_t msr, uin
 }
 
 /* Vol. 2B, "RDPMC": ECX[31:16] names the kind of counter, ECX[15:0] the number. There is no 32-bit fast mode. */
-#define RDPMC_GP    0x0000
-#define RDPMC_FIXED 0x4000
+#define RDPMC_GP      0x0000
+#define RDPMC_METRICS 0x2000
+#define RDPMC_FIXED   0x4000
 
 enum pmu_model_answer pmu_model_rdpmc(struct pmu_model *model, uint32_t ecx, uint64_t *value)
 {
@@ -450,6 +444,7 @@ enum pmu_model_answer pmu_model_rdpmc(struct pmu_model *model, uint32_t ecx, uin
 
 	switch (ecx >> 16) {
 	case RDPMC_GP: return done_or_gp(read_pmc(model, n, value));
+	case RDPMC_METRICS: return done_or_gp(n == 0 && pmu_rdpmc_metrics(model, value));
 	case RDPMC_FIXED: return done_or_gp(read_fixed(model, n, value));
 	}
 	return PMU_MODEL_GP;
@@ -471,4 +466,5 @@ void pmu_reset_registers(struct pmu_model *model)
 	model->misc_enable = MISC_ENABLE_RESET &
 			     ~(pmu_has(model, PERF_CAP_PEBS_BASELINE) ? MISC_ENABLE_PEBS_UNAVAILABLE : 0);
 	pmu_reset_pebs(model);
+	pmu_reset_metrics(model);
 }

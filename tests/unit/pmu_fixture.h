@@ -25,7 +25,7 @@
 #define LVT_MASK     0x10000u
 
 /* What GLOBAL_STATUS of this processor can hold. */
-#define STATUS_BITS (BITS(7, 0) | BITS(35, 32) | BIT(58) | BIT(59) | BIT(61) | BIT(62))
+#define STATUS_BITS (BITS(7, 0) | BITS(35, 32) | BIT(48) | BIT(58) | BIT(59) | BIT(61) | BIT(62))
 
 struct machine {
 	struct pmu_model *model;

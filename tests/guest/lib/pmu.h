@@ -23,6 +23,7 @@
 #define MSR_IA32_DEBUGCTL                 0x1d9
 #define DEBUGCTL_FREEZE_PERFMON_ON_PMI    BIT(12)
 #define MSR_IA32_FIXED_CTR0               0x309
+#define MSR_PERF_METRICS                  0x329
 #define MSR_IA32_PERF_CAPABILITIES        0x345
 #define PERF_CAPABILITIES_PEBS            UINT64_C(0xfc0) /* PEBS_TRAP, PEBS_ARCH_REG, PEBS_REC_FMT */
 #define PERF_CAPABILITIES_FW_WRITE        BIT(13)
