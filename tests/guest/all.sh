@@ -7,7 +7,7 @@ set -eu
 out=build/tests/guest/out
 results=build/tests/guest/results.txt
 guests="library count reserved partition aliases overflow nmi pmi pmi_lvt pmi_x2apic memory misc uncore deviations"
-guests="$guests pebs pebs_hostile triple_fault returns"
+guests="$guests metrics pebs pebs_hostile triple_fault returns"
 models="sapphire_rapids arrow_lake"
 model_guests="count reserved partition aliases overflow nmi pmi deviations pebs pebs_hostile"
 # Host counters that overflow every few instructions, so that both owners' PMIs meet at every place.
@@ -30,6 +30,7 @@ cases() {
 	done
 	for mode in direct shared; do
 		echo "tests/guest/run.sh $mode hidden 'lbr = host' 'pebs = off' 'host-fixed = 3'"
+		echo "TAG=hidden GUEST_ARGS=metrics=0 tests/guest/run.sh $mode metrics 'host-fixed = 3'"
 	done
 	for guest in lbr lbr_xsaves; do
 		for model in icelake $models; do
