@@ -9,7 +9,7 @@ results=build/tests/guest/results.txt
 guests="library count reserved partition aliases overflow nmi pmi pmi_lvt pmi_x2apic memory misc uncore deviations"
 guests="$guests metrics pebs pebs_hostile triple_fault returns"
 models="sapphire_rapids arrow_lake"
-model_guests="count reserved partition aliases overflow nmi pmi deviations pebs pebs_hostile"
+model_guests="count reserved partition aliases overflow nmi pmi deviations metrics pebs pebs_hostile"
 # Host counters that overflow every few instructions, so that both owners' PMIs meet at every place.
 dense="'event = instructions:guest period=311' 'event = branches:guest period=97'"
 # And ones that overflow in pmuvisor itself, while it answers the guest.
@@ -56,7 +56,9 @@ cases() {
 		done
 		echo "MODEL=$model TAG=dense tests/guest/run.sh shared pmi $dense"
 		# Of a processor with ten counters the guest then has nine: one that only the newer registers reach.
-		echo "MODEL=$model TAG=nine tests/guest/run.sh shared aliases 'host-counters = 1' 'event = instructions'"
+		for guest in aliases pebs; do
+			echo "MODEL=$model TAG=nine tests/guest/run.sh shared $guest 'host-counters = 1' 'event = instructions'"
+		done
 	done
 	echo "tests/guest/run.sh direct exits 'event = instructions:host' $quiet"
 	echo "tests/guest/run.sh shared exits 'event = instructions' $quiet"

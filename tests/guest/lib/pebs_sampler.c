@@ -59,7 +59,7 @@ void pebs_sampler_add(unsigned counter, uint64_t event, uint64_t rings, uint64_t
 	if (counter >= FIXED(0))
 		add_fixed(counter - FIXED(0), rings);
 	else
-		wrmsr(MSR_IA32_PERFEVTSEL0 + counter, event | rings | PERFEVTSEL_EN);
+		wrmsr(pmu_selector(counter), event | rings | PERFEVTSEL_EN);
 }
 
 void pebs_sampler_adaptive(uint64_t config)
@@ -68,14 +68,12 @@ void pebs_sampler_adaptive(uint64_t config)
 
 	pebs_sampler.config = config;
 	for (unsigned counter = 0; counter < 64; counter++) {
-		uint32_t evtsel = MSR_IA32_PERFEVTSEL0 + counter;
-
 		if (!(pebs_sampler.counters & BIT(counter)))
 			continue;
 		if (counter >= FIXED(0))
 			fixed |= FIXED_ADAPTIVE(counter - FIXED(0));
 		else
-			wrmsr(evtsel, rdmsr(evtsel) | PERFEVTSEL_ADAPTIVE);
+			wrmsr(pmu_selector(counter), rdmsr(pmu_selector(counter)) | PERFEVTSEL_ADAPTIVE);
 	}
 	wrmsr(MSR_IA32_FIXED_CTR_CTRL, rdmsr(MSR_IA32_FIXED_CTR_CTRL) | fixed);
 	wrmsr(MSR_PEBS_DATA_CFG, config);
