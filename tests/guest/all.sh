@@ -39,9 +39,19 @@ cases() {
 			done
 		done
 	done
-	# The host samples the guest, which has the LBRs there, and pmuvisor, where the host has them.
-	echo "TAG=both tests/guest/run.sh shared lbr 'lbr = both' 'event = branches:host period=10007'" \
-		"'event = instructions:guest period=311'"
+	# The host samples the guest and pmuvisor; the LBRs are the guest's everywhere, or the host's in pmuvisor.
+	for model in icelake $models; do
+		for guest in lbr lbr_xsaves; do
+			echo "MODEL=$model TAG=dense tests/guest/run.sh shared $guest $dense"
+			echo "MODEL=$model TAG=inside tests/guest/run.sh shared $guest $inside"
+			echo "MODEL=$model TAG=both-dense tests/guest/run.sh shared $guest 'lbr = both' $dense"
+			echo "MODEL=$model TAG=both-inside GUEST_ARGS='switched=1 dump=1' tests/guest/run.sh shared $guest" \
+				"'lbr = both' $inside"
+		done
+		echo "MODEL=$model tests/guest/run.sh shared lbr_host 'lbr = host' 'event = instructions:guest:user period=997'"
+		echo "MODEL=$model TAG=inside tests/guest/run.sh shared lbr_host 'lbr = host'" \
+			"'event = instructions:guest:user period=997' 'event = branches:host period=10007'"
+	done
 	for guest in library count overflow nmi pmi pmi_lvt pmi_x2apic partition pebs pebs_hostile; do
 		echo "TAG=dense tests/guest/run.sh shared $guest $dense"
 	done

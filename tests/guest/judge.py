@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3 -B
 """judge.py MODE NAME TAG DIRECTORY STATUS EXPECTED-STATUS: the verdict on one guest's run.
 
 Passed means: the machine ended as expected, the guest's TAP has its plan, as many tests as planned (at least one), none
@@ -8,6 +8,8 @@ DIRECTORY/figures, and what it prints first to DIRECTORY/verdict.
 import pathlib
 import re
 import sys
+
+import branches
 
 START = "TAP version 13"
 TEST = re.compile(r"(not )?ok \d+ - ")
@@ -48,9 +50,12 @@ def judge(lines, status, expected):
     return reasons
 
 
-def misplaced(directory):
+def last_stats(directory):
+    return read(directory / "stats.txt").split("\nend ")[-1]
+
+
+def misplaced(stats):
     """PEBS records that the machine saw written in root mode: through the hypervisor's page tables, not the guest's."""
-    stats = read(directory / "stats.txt").split("\nend ")[-1]
     count = re.search(r"^pebs_records_root (\d+)$", stats, re.MULTILINE)
     if not count:
         return ["the machine doesn't say whether PEBS records were written in root mode"]
@@ -67,7 +72,10 @@ def main():
     title = "-".join(filter(None, (mode, name, tag)))
     lines = guest_lines(read(directory / "com1.txt"))
     reasons = judge(lines, int(sys.argv[5]), int(sys.argv[6])) + unsaid(mode, name, directory)
-    reasons += misplaced(directory)
+    reasons += misplaced(last_stats(directory))
+    if mode != "bare":
+        reasons += branches.complaints(name, *(read(directory / file) for file in ("pmuvisor.conf", "com1.txt", "com2.txt")),
+                                       last_stats(directory))
     (directory / "tap").write_text("\n".join(lines) + "\n")
     (directory / "figures").write_text("".join(f"{line}\n" for line in lines if FIGURE.match(line)))
     checks = sum(bool(TEST.match(line)) for line in lines)
