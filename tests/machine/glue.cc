@@ -16,7 +16,10 @@ extern "C" {
 
 #define MAX_CPUS 255
 
-/* Where the files go, when to stop, whose PMU it is: the environment, because bochsrc has no room for lines of ours. */
+/*
+ * Where the files go, when to stop, whose PMU it is: the environment, because bochsrc has no room for lines of ours. Of
+ * several models, separated by commas, processor n has the nth, and after the last comes the first again.
+ */
 #define ENV_DIRECTORY "MACHINE_DIRECTORY"
 #define ENV_DEADLINE  "MACHINE_DEADLINE"
 #define ENV_CPU       "MACHINE_CPU"
@@ -45,10 +48,11 @@ static void print_stats(void)
 {
 	char prefix[16] = "";
 
+	fprintf(stats_file, "ticks " FMT_LL "u\n", bx_pc_system.time_ticks());
 	for (unsigned i = 0; i < nr_cpus; i++) {
 		if (nr_cpus > 1)
 			snprintf(prefix, sizeof(prefix), "cpu%u_", i);
-		stats_print(stats_file, prefix, &cpus[i]->stats, cpus[i]->model, bx_pc_system.time_ticks());
+		stats_print(stats_file, prefix, &cpus[i]->stats, cpus[i]->model);
 	}
 }
 
@@ -109,8 +113,9 @@ void machine_start(void)
 	stats_file = output("stats.txt");
 	console_file = output("debug.txt");
 	setlinebuf(console_file);
-	if (ticks)
-		bx_pc_system.register_timer_ticks(NULL, deadline, strtoull(ticks, NULL, 0), false, true, "deadline");
+	if (ticks) /* the processors' together, of which each has as many */
+		bx_pc_system.register_timer_ticks(NULL, deadline, strtoull(ticks, NULL, 0) / BX_SMP_PROCESSORS, false,
+						  true, "deadline");
 }
 
 void machine_out(unsigned port, unsigned size, Bit32u value)
@@ -148,10 +153,24 @@ static uint64_t tsc(void *opaque)
 	return bx_pc_system.time_ticks() + since;
 }
 
-static struct pmu_model_caps pmu_of_this_run(void)
+/* The `number`th name of the list, round and round. */
+static const struct pmu_model_caps *pmu_in_list(const char *list, unsigned number)
 {
-	const char *name = getenv(ENV_CPU), *skid = getenv(ENV_PMI_SKID), *pebs = getenv(ENV_PEBS);
-	const struct pmu_model_caps *named = name ? pmu_model_named(name) : &pmu_model_icelake;
+	char names[256], *rest = names;
+	unsigned nr_names = 1;
+
+	snprintf(names, sizeof(names), "%s", list);
+	for (const char *c = names; *c; c++)
+		nr_names += *c == ',';
+	for (number %= nr_names; number > 0; number--)
+		strsep(&rest, ",");
+	return pmu_model_named(strsep(&rest, ","));
+}
+
+static struct pmu_model_caps pmu_of_this_run(unsigned number)
+{
+	const char *names = getenv(ENV_CPU), *skid = getenv(ENV_PMI_SKID), *pebs = getenv(ENV_PEBS);
+	const struct pmu_model_caps *named = names ? pmu_in_list(names, number) : &pmu_model_icelake;
 	struct pmu_model_caps caps;
 
 	if (!named)
@@ -174,7 +193,7 @@ void machine_new_cpu(struct machine_cpu *machine, BX_CPU_C *cpu, unsigned number
 		.pebs_due = machine_pebs_due,
 		.tsc = tsc,
 	};
-	const struct pmu_model_caps caps = pmu_of_this_run();
+	const struct pmu_model_caps caps = pmu_of_this_run(number);
 
 	memset(machine, 0, sizeof(*machine));
 	machine->cpu = cpu;
@@ -194,6 +213,7 @@ void machine_reset_cpu(struct machine_cpu *machine, bool hardware)
 	machine->pebs_due = machine->assisting = false;
 	machine->unfinished = machine->far = false;
 	machine->woken_from = 0;
+	machine->sipi_pending &= !hardware;
 	stats_mode(&machine->stats, STATS_OUTSIDE);
 }
 

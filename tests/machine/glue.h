@@ -26,6 +26,9 @@ struct machine_cpu {
 	bool halted;
 	unsigned woken_from; /* the activity state an event ended, until the event is delivered; 0: none */
 
+	bool sipi_pending; /* SIPI arrived; the processor starts, or exits, in its next slice */
+	unsigned sipi_vector;
+
 	/* glue_pebs.cc */
 	bool pebs_due;
 	Bit64u event_ip; /* of the instruction that the record is due for */

@@ -143,12 +143,10 @@ static void print_records(const struct out *out, const struct pmu_model *model)
 	print(out, "lbr_records_root", pmu_model_branches_recorded(model, true));
 }
 
-void stats_print(FILE *file, const char *prefix, const struct stats *stats, const struct pmu_model *model,
-		 uint64_t ticks)
+void stats_print(FILE *file, const char *prefix, const struct stats *stats, const struct pmu_model *model)
 {
 	const struct out out = { .file = file, .prefix = prefix };
 
-	print(&out, "ticks", ticks);
 	print_instructions(&out, stats);
 	print_exits(&out, stats);
 	print_msrs(&out, stats);

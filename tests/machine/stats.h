@@ -54,10 +54,8 @@ void stats_msr(struct stats *stats, uint32_t msr, bool write);
 void stats_xsaves(struct stats *stats, bool restore);
 
 /*
- * All counts as `name value` lines, each name led by `prefix`; zeroes of long tables are left out. `ticks` is emulated
- * time: instructions, REP iterations and halted time.
+ * All counts as `name value` lines, each name led by `prefix`; zeroes of long tables are left out.
  */
-void stats_print(FILE *file, const char *prefix, const struct stats *stats, const struct pmu_model *model,
-		 uint64_t ticks);
+void stats_print(FILE *file, const char *prefix, const struct stats *stats, const struct pmu_model *model);
 
 #endif
