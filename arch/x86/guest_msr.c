@@ -184,7 +184,7 @@ static bool write_pebs_enable(struct cpu *cpu, uint32_t msr, uint64_t value)
  */
 static uint64_t untold(const struct pmu *pmu)
 {
-	uint64_t hidden = pmu->lbr.guests ? 0 : PEBS_DATA_CFG_LBR;
+	uint64_t hidden = pmu->lbr.guests ? 0 : PEBS_DATA_CFG_LBR | PEBS_DATA_CFG_NR_LBRS;
 
 	if (pmu->caps.pebs_format < 6)
 		return hidden;

@@ -93,6 +93,7 @@
 #define MSR_IA32_PEBS_ENABLE		0x3f1
 #define MSR_PEBS_DATA_CFG		0x3f2
 #define  PEBS_DATA_CFG_LBR		BIT(3)
+#define  PEBS_DATA_CFG_NR_LBRS		BITS(31, 24) /* less one */
 #define  PEBS_DATA_CFG_COUNTERS		BIT(4) /* these four from format 6 on */
 #define  PEBS_DATA_CFG_METRICS		BIT(5)
 #define  PEBS_DATA_CFG_GP		BITS(47, 32)

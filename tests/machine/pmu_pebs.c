@@ -25,7 +25,7 @@ static bool has_pebs(const struct pmu_model *model)
 	return pmu_has(model, PERF_CAP_PEBS_BASELINE);
 }
 
-/* "Adaptive PEBS": the groups there are, and from format 6 on the counters to record. */
+/* "Adaptive PEBS": the groups there are; from format 6 on the counters to record, and metrics where there are any. */
 static uint64_t data_cfg_writable(const struct pmu_model *model)
 {
 	uint64_t bits = PEBS_CFG_MEMORY | PEBS_CFG_GPR | PEBS_CFG_XMM;
@@ -33,7 +33,8 @@ static uint64_t data_cfg_writable(const struct pmu_model *model)
 	if (pmu_lbr_depth(model))
 		bits |= PEBS_CFG_LBR | PEBS_CFG_NR_LBRS;
 	if (PERF_CAP_PEBS_FORMAT(&model->caps) >= FORMAT_COUNTERS)
-		bits |= PEBS_CFG_COUNTERS | PEBS_CFG_METRICS | pmu_gp_bits(model) << 32 | pmu_fixed_bits(model) << 16;
+		bits |= PEBS_CFG_COUNTERS | pmu_gp_bits(model) << 32 | pmu_fixed_bits(model) << 16 |
+			(pmu_has(model, PERF_CAP_METRICS) ? PEBS_CFG_METRICS : 0);
 	return bits;
 }
 
