@@ -209,6 +209,12 @@ static void step_end(struct pmu *pmu)
 	host_events_hold(pmu, false);
 }
 
+/* The PMI of a counter that has PEBS and interrupts too comes when its record has taken the status bit with it. */
+static bool silent(const struct pmu *pmu)
+{
+	return pmu->ops->interrupting(pmu->gate.pebs_enable);
+}
+
 static void shared_nmi(struct cpu *cpu)
 {
 	struct pmu *pmu = &cpu->pmu;
@@ -222,7 +228,7 @@ static void shared_nmi(struct cpu *cpu)
 	causes = status & (pmu->host_sampling | pmu->guest | PMU_STATUS_PMI);
 	if (host & pmu->host_sampling && status & PMU_STATUS_LBR_FROZEN && pmu_freezes_for_host(pmu))
 		lbr_capture(pmu);
-	pmi = sync(pmu, lvtpc_await(causes, true), causes);
+	pmi = sync(pmu, lvtpc_await(causes, true), causes || silent(pmu));
 	step_end(pmu);
 	pmu->guest_status |= pmu_take_status(pmu, status);
 	if (host)

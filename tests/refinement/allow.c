@@ -1,9 +1,11 @@
 /*
  * What a plan may hold. Left out, because pmuvisor's guest and a bare one may differ in them by design:
- * - LBR, BTS and PEBS (DEBUGCTL bits 0 and 6, their MSRs) and XD disabling: hidden from the guest;
- * - branch misses and cache misses: predictor and caches are shared with pmuvisor;
+ * - branch trace and BTS, and DEBUGCTL bit 0 where the guest has no LBRs: docs/contract.md, deviation 19;
+ * - XD disabling: deviation 10; adaptive bits where the guest has no PEBS: 11;
  * - an enabled edge detector, and INV with events other than instructions: they count cycles without the event, and the
- *   cycles of an instruction that exits are pmuvisor's;
+ *   cycles of an instruction that exits are pmuvisor's: 7 and 8;
+ * - freezes where PMIs skid: 6;
+ * - branch misses and cache misses: predictor and caches are shared with pmuvisor;
  * - LVTPC as SMI, and fixed vectors below 16: pmuvisor can send itself neither.
  * Other MSRs than the PMU's are not in the model.
  */
@@ -11,11 +13,9 @@
 #include "arch/x86/cpuid.h"
 #include "arch/x86/msr.h"
 #include "plan.h"
-#include "tests/machine/pmu_model.h"
+#include "processor.h"
 
 #define SELECTED        BITS(15, 0) /* event and umask */
-#define DEBUGCTL_LBR    BIT(0)
-#define DEBUGCTL_TR     BIT(6)
 #define DEBUGCTL_FREEZE (DEBUGCTL_FREEZE_LBRS_ON_PMI | DEBUGCTL_FREEZE_PERFMON_ON_PMI)
 #define LVT_SMI         0x200u
 
@@ -33,37 +33,31 @@ struct range {
 	uint32_t first, count;
 };
 
-/* Counters and selectors: two more than any guest has. */
+/* Two counters and selectors more than any guest has of the older ones. */
+#define COMMON                                                                                                         \
+	{ MSR_IA32_PMC0, 10 }, { MSR_IA32_PERFEVTSEL0, 10 }, { MSR_IA32_A_PMC0, 10 },                                  \
+		{ MSR_IA32_FIXED_CTR0, PMU_MODEL_MAX_FIXED + 1 }, { MSR_IA32_FIXED_CTR_CTRL, 1 },                      \
+		{ MSR_IA32_PERF_GLOBAL_STATUS, 5 }, /* to INUSE */                                                     \
+		{ MSR_IA32_DEBUGCTL, 1 }, { MSR_IA32_PERF_CAPABILITIES, 1 }, { MSR_PERF_METRICS, 1 },                  \
+		{ MSR_IA32_PEBS_ENABLE, 2 }, { MSR_IA32_DS_AREA, 1 }, { MSR_IA32_APIC_BASE, 1 },                       \
+		{ MSR_LBR_SELECT, 2 }, { MSR_IA32_LER_FROM, 2 }, { MSR_LASTBRANCH_0_FROM, 0x20 },                      \
+		{ MSR_LASTBRANCH_0_TO, 0x20 }, { MSR_LBR_INFO_0, 0x20 }, { MSR_IA32_LBR_0_INFO, 0x20 },                \
+		{ MSR_IA32_LBR_CTL, 2 }, { MSR_IA32_LBR_0_FROM, 0x20 }, { MSR_IA32_LBR_0_TO, 0x20 },                   \
+		{ MSR_IA32_PMC_GP0_CTR, 4 * PMU_MODEL_MAX_GP },                                                        \
+	{                                                                                                              \
+		MSR_IA32_PMC_FX0_CTR, 4 * PMU_MODEL_MAX_FIXED                                                          \
+	}
+
 static const struct range readable[] = {
-	{ MSR_IA32_PMC0, PROCESSOR_GP + 2 },
-	{ MSR_IA32_PERFEVTSEL0, PROCESSOR_GP + 2 },
-	{ MSR_IA32_A_PMC0, PROCESSOR_GP + 2 },
-	{ MSR_IA32_FIXED_CTR0, PROCESSOR_FIXED + 1 },
-	{ MSR_IA32_FIXED_CTR_CTRL, 1 },
-	{ MSR_IA32_PERF_GLOBAL_STATUS, 5 }, /* to INUSE */
-	{ MSR_IA32_DEBUGCTL, 1 },
+	COMMON,
 	{ MSR_IA32_MISC_ENABLE, 1 },
-	{ MSR_IA32_PERF_CAPABILITIES, 1 },
 	{ MSR_X2APIC_LVTPC, 1 },
-	{ MSR_PERF_METRICS, 1 },
-	{ MSR_IA32_PEBS_ENABLE, 1 },
-	{ MSR_IA32_DS_AREA, 1 },
-	{ MSR_IA32_APIC_BASE, 1 },
 };
 
-static const struct range writable[] = {
-	{ MSR_IA32_PMC0, PROCESSOR_GP + 2 },
-	{ MSR_IA32_PERFEVTSEL0, PROCESSOR_GP + 2 },
-	{ MSR_IA32_A_PMC0, PROCESSOR_GP + 2 },
-	{ MSR_IA32_FIXED_CTR0, PROCESSOR_FIXED + 1 },
-	{ MSR_IA32_FIXED_CTR_CTRL, 1 },
-	{ MSR_IA32_PERF_GLOBAL_STATUS, 5 },
-	{ MSR_IA32_DEBUGCTL, 1 },
-	{ MSR_IA32_PERF_CAPABILITIES, 1 },
-	{ MSR_PERF_METRICS, 1 },
-	{ MSR_IA32_PEBS_ENABLE, 1 },
-	{ MSR_IA32_APIC_BASE, 1 },
-};
+static const struct range writable[] = { COMMON };
+
+/* Without PEBS there are these on some processors: what says so is their model number. */
+static const struct range of_pebs = { MSR_PEBS_LD_LAT, 2 };
 
 /* The nth MSR of the list, counted round and round. */
 static uint32_t nth(const struct range *list, unsigned length, uint32_t n)
@@ -78,8 +72,10 @@ static uint32_t nth(const struct range *list, unsigned length, uint32_t n)
 	return list->first + n;
 }
 
-static uint32_t allowed(const struct range *list, unsigned length, uint32_t msr)
+static uint32_t allowed(const struct plan *plan, const struct range *list, unsigned length, uint32_t msr)
 {
+	if (plan_has_pebs(plan) && msr - of_pebs.first < of_pebs.count)
+		return msr;
 	for (unsigned i = 0; i < length; i++) {
 		if (msr - list[i].first < list[i].count)
 			return msr;
@@ -96,7 +92,7 @@ static bool is_selected(uint64_t selector)
 	return false;
 }
 
-static uint64_t allow_selector(uint64_t value)
+static uint64_t allow_selector(const struct plan *plan, uint64_t value)
 {
 	if (!is_selected(value))
 		value = (value & ~SELECTED) | plan_selected[(value & SELECTED) % NR_PLAN_SELECTED];
@@ -104,17 +100,44 @@ static uint64_t allow_selector(uint64_t value)
 		value &= ~PERFEVTSEL_EDGE;
 	if ((value & SELECTED) != 0x00c0)
 		value &= ~PERFEVTSEL_INV;
+	return plan_has_pebs(plan) ? value : value & ~SELECTOR_ADAPTIVE;
+}
+
+static uint64_t allow_fixed(const struct plan *plan, uint64_t value)
+{
+	for (unsigned m = 0; m < PMU_MODEL_MAX_FIXED; m++)
+		value &= plan_has_pebs(plan) ? ~UINT64_C(0) : ~(FIXED_CTR_ADAPTIVE << 4 * m);
 	return value;
 }
 
-/* Where PMIs skid, no freeze: docs/contract.md, deviation 6. */
+static uint64_t allow_debugctl(const struct plan *plan, uint64_t value)
+{
+	return value &
+	       ~(DEBUGCTL_TRACE | (plan_has_lbr(plan) ? 0 : DEBUGCTL_LBR) | (plan->skids ? DEBUGCTL_FREEZE : 0));
+}
+
 static void allow_wrmsr(const struct plan *plan, struct step *step)
 {
-	step->index = allowed(writable, ARRAY_SIZE(writable), step->index);
-	if (step->index - MSR_IA32_PERFEVTSEL0 < PROCESSOR_GP + 2)
-		step->value = allow_selector(step->value);
+	step->index = allowed(plan, writable, ARRAY_SIZE(writable), step->index);
+	if (plan_selected_by(step->index) >= 0)
+		step->value = allow_selector(plan, step->value);
+	if (step->index == MSR_IA32_FIXED_CTR_CTRL)
+		step->value = allow_fixed(plan, step->value);
 	if (step->index == MSR_IA32_DEBUGCTL)
-		step->value &= ~(DEBUGCTL_LBR | DEBUGCTL_TR | (plan->skids ? DEBUGCTL_FREEZE : 0));
+		step->value = allow_debugctl(plan, step->value);
+}
+
+/* Leaf 2 stands for all that have nothing of the PMU. */
+static void allow_cpuid(struct step *step)
+{
+	static const uint32_t leaves[] = { CPUID_FEATURES, CPUID_EXTENDED_FEATURES, CPUID_PMU, CPUID_ARCH_LBR,
+					   CPUID_PMU_EXTENDED };
+	uint32_t leaf = 2;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(leaves); i++)
+		leaf = step->index == leaves[i] ? leaves[i] : leaf;
+	step->index = leaf;
+	step->value %= 4;
 }
 
 static void allow_lvtpc(struct step *step)
@@ -131,10 +154,11 @@ static void allow_step(const struct plan *plan, struct step *step)
 	switch ((unsigned)step->kind) {
 	case STEP_RETIRE: step->value = 1 + (step->value - 1) % 60; break;
 	case STEP_BRANCH: step->index %= PMU_MODEL_FAR; break;
-	case STEP_CPUID: step->index = step->index == CPUID_PMU ? CPUID_PMU : 0; break;
-	case STEP_RDMSR: step->index = allowed(readable, ARRAY_SIZE(readable), step->index); break;
+	case STEP_CPUID: allow_cpuid(step); break;
+	case STEP_RDMSR: step->index = allowed(plan, readable, ARRAY_SIZE(readable), step->index); break;
 	case STEP_WRMSR: allow_wrmsr(plan, step); break;
 	case STEP_WRITE_LVTPC: allow_lvtpc(step); break;
+	case STEP_STORE: step->index = step->index % PROCESSOR_MEMORY_SIZE & ~7u; break;
 	}
 	if (step->kind == STEP_RDMSR || step->kind == STEP_WRMSR || step->kind == STEP_IRET)
 		step->cpl = 0;
@@ -143,9 +167,10 @@ static void allow_step(const struct plan *plan, struct step *step)
 /*
  * As the configuration demands in its own measure: a period in pmuvisor longer than what it does for one exit.
  */
-static void allow_event(struct config_event *event)
+static void allow_event(const struct plan *plan, struct config_event *event)
 {
-	uint64_t least = event->host && event->kernel ? 600 : 5;
+	uint64_t root = plan->config.lbr == CONFIG_LBR_BOTH ? 2500 : 1000;
+	uint64_t least = event->host && event->kernel ? root : 5;
 
 	event->kernel |= !event->user;
 	event->host |= !event->guest;
@@ -156,7 +181,7 @@ static void allow_event(struct config_event *event)
 void plan_allow(struct plan *plan)
 {
 	for (unsigned i = 0; i < plan->config.nr_events; i++)
-		allow_event(&plan->config.events[i]);
+		allow_event(plan, &plan->config.events[i]);
 	for (unsigned i = 0; i < plan->nr_steps; i++)
 		allow_step(plan, &plan->steps[i]);
 }

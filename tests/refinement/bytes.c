@@ -14,10 +14,15 @@
 #define EVENT      4
 
 enum { PLAN_X2APIC = 1, PLAN_SAVES_CTRL = 2, PLAN_RDPMC_DIRECT = 4, PLAN_SKIDS = 8 };
+/* From bit 4 on: */
+enum { PLAN_MODEL_SHIFT = 4, PLAN_MODEL = 3, PLAN_PEBS_OFF = 64 };
 enum { EVENT_USER = 1, EVENT_KERNEL = 2, EVENT_GUEST = 4, EVENT_HOST = 8 };
 enum { STEP_USER = 1, STEP_LATE = 2 };
 
 static const uint32_t fixed[] = { 0, 0x8, 0xc };
+static const enum config_lbr owners[] = { CONFIG_LBR_GUEST, CONFIG_LBR_HOST, CONFIG_LBR_BOTH };
+
+#define OWNER 16 /* in bytes[1] */
 
 static uint64_t load(const uint8_t *bytes, unsigned size)
 {
@@ -39,7 +44,7 @@ static void decode_event(struct config_event *event, const uint8_t *bytes)
 	event->kernel = bytes[1] & EVENT_KERNEL;
 	event->guest = bytes[1] & EVENT_GUEST;
 	event->host = bytes[1] & EVENT_HOST;
-	event->period = load(bytes + 2, 2) % 1200;
+	event->period = load(bytes + 2, 2) % 4096;
 }
 
 static void encode_event(const struct config_event *event, uint8_t *bytes)
@@ -60,11 +65,14 @@ static void decode_header(struct plan *plan, const uint8_t *bytes)
 	struct hv_config *config = &plan->config;
 
 	config->host_counters = 1 + bytes[0] % MAX_EVENTS;
-	config->host_fixed = fixed[bytes[1] % ARRAY_SIZE(fixed)];
+	config->host_fixed = fixed[bytes[1] % OWNER % ARRAY_SIZE(fixed)];
 	config->nr_events = bytes[2] % (config->host_counters + 1);
 	plan->x2apic = bytes[3] & PLAN_X2APIC;
 	plan->saves_ctrl = bytes[3] & PLAN_SAVES_CTRL;
 	plan->skids = bytes[3] & PLAN_SKIDS;
+	plan->model = (bytes[3] >> PLAN_MODEL_SHIFT & PLAN_MODEL) % NR_PLAN_MODELS;
+	config->pebs = bytes[3] & PLAN_PEBS_OFF ? CONFIG_PEBS_OFF : CONFIG_PEBS_AUTO;
+	config->lbr = owners[bytes[1] / OWNER % ARRAY_SIZE(owners)];
 	config->rdpmc = bytes[3] & PLAN_RDPMC_DIRECT ? CONFIG_RDPMC_DIRECT : CONFIG_RDPMC_TRAP;
 	for (unsigned i = 0; i < config->nr_events; i++)
 		decode_event(&config->events[i], bytes + 4 + EVENT * i);
@@ -80,6 +88,12 @@ static void encode_header(const struct plan *plan, uint8_t *bytes)
 			bytes[1] = i;
 	}
 	bytes[2] = (uint8_t)config->nr_events;
+	for (uint8_t i = 0; i < ARRAY_SIZE(owners); i++) {
+		if (owners[i] == config->lbr)
+			bytes[1] = (uint8_t)(bytes[1] + i * OWNER);
+	}
+	bytes[3] |= (uint8_t)(plan->model << PLAN_MODEL_SHIFT);
+	bytes[3] |= config->pebs == CONFIG_PEBS_OFF ? PLAN_PEBS_OFF : 0;
 	bytes[3] |= plan->x2apic ? PLAN_X2APIC : 0;
 	bytes[3] |= plan->saves_ctrl ? PLAN_SAVES_CTRL : 0;
 	bytes[3] |= plan->skids ? PLAN_SKIDS : 0;

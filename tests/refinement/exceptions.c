@@ -3,9 +3,12 @@
 #include "arch/x86/apic.h"
 #include "arch/x86/msr.h"
 #include "hardware.h"
+#include "hv/pmu.h"
 
 /*
- * The status bits of host and guest lie in one register, and a PMI doesn't say whose it is. When a host PMI comes, a
+ * Numbers are those of the deviations in docs/contract.md.
+ *
+ * 4: the status bits of host and guest lie in one register, and a PMI doesn't say whose it is. When a host PMI comes, a
  * guest counter whose status bit is set and that interrupts is taken for a cause. That is wrong where the bit is old,
  * of an overflow that didn't interrupt, and the guest has enabled the interrupt since without clearing it. Software
  * clears it.
@@ -17,23 +20,60 @@ bool exception_stale_status(const struct processor *bare, const struct step *ste
 	if (step->kind != STEP_WRMSR)
 		return false;
 	pmu_model_rdmsr(bare->model, MSR_IA32_PERF_GLOBAL_STATUS, &status);
-	if (step->index - MSR_IA32_PERFEVTSEL0 < PROCESSOR_GP && step->value & PERFEVTSEL_INT)
-		enabled = BIT(step->index - MSR_IA32_PERFEVTSEL0);
-	for (unsigned m = 0; step->index == MSR_IA32_FIXED_CTR_CTRL && m < PROCESSOR_FIXED; m++)
+	if (plan_selected_by(step->index) >= 0 && step->value & PERFEVTSEL_INT)
+		enabled = BIT(plan_selected_by(step->index));
+	for (unsigned m = 0; step->index == MSR_IA32_FIXED_CTR_CTRL && m < PMU_MODEL_MAX_FIXED; m++)
 		enabled |= step->value & FIXED_CTR_PMI << 4 * m ? BIT(32 + m) : 0;
 	return status & enabled;
 }
 
 /*
- * docs/contract.md, deviation 18: while its PMI is under way the guest takes back what shows that it is its own, by
+ * 18: while its PMI is under way the guest takes back what shows that it is its own, by
  * disabling the interrupt, or by clearing the status where pmuvisor doesn't see it.
  */
 bool exception_taken_back(const struct processor *bare, const struct step *step)
 {
 	if (!processor_pmi_under_way(bare) || step->kind != STEP_WRMSR)
 		return false;
-	return step->index - MSR_IA32_PERFEVTSEL0 < PROCESSOR_GP || step->index == MSR_IA32_FIXED_CTR_CTRL ||
+	return plan_selected_by(step->index) >= 0 || step->index == MSR_IA32_FIXED_CTR_CTRL ||
 	       (step->index == MSR_IA32_PERF_GLOBAL_STATUS_RESET && hardware_is_open());
+}
+
+static uint64_t peek(const struct processor *cpu, uint32_t msr)
+{
+	uint64_t value = 0;
+
+	pmu_model_rdmsr(cpu->model, msr, &value);
+	return value;
+}
+
+/* Counters that interrupt. */
+static uint64_t interrupting(const struct processor *cpu)
+{
+	uint64_t fixed = peek(cpu, MSR_IA32_FIXED_CTR_CTRL), counters = 0;
+
+	for (unsigned n = 0; n < PMU_MODEL_MAX_GP; n++) {
+		uint32_t msr = n < 8 ? MSR_IA32_PERFEVTSEL0 + n : MSR_IA32_PMC_GP0_CFG_A + 4 * n;
+
+		counters |= peek(cpu, msr) & PERFEVTSEL_INT ? BIT(n) : 0;
+	}
+	for (unsigned m = 0; m < PMU_MODEL_MAX_FIXED; m++)
+		counters |= fixed & FIXED_CTR_PMI << 4 * m ? BIT(32 + m) : 0;
+	return counters;
+}
+
+/* 23: a counter that has records and interrupts too. With skid what its PMI is of is found out later still. */
+bool exception_record_and_pmi(const struct plan *plan, const struct processor *bare, const struct step *step)
+{
+	uint64_t enable = peek(bare, MSR_IA32_PEBS_ENABLE);
+
+	if (step->kind != STEP_WRMSR || !(plan->skids || hardware_samples()))
+		return false;
+	if (step->index == MSR_IA32_PEBS_ENABLE)
+		return step->value & interrupting(bare);
+	if (plan_selected_by(step->index) >= 0)
+		return step->value & PERFEVTSEL_INT && enable & BIT(plan_selected_by(step->index));
+	return step->index == MSR_IA32_FIXED_CTR_CTRL && enable >> 32;
 }
 
 static bool writes_hidden_bits(const struct step *step)
@@ -43,6 +83,13 @@ static bool writes_hidden_bits(const struct step *step)
 		step->index == MSR_IA32_PERF_GLOBAL_STATUS_SET);
 }
 
+/* 1: PEBS_ENABLE while open is the hardware's own, which takes the bits of hidden counters until the next exit. */
+bool exception_hidden_pebs(const struct step *step)
+{
+	return step->kind == STEP_WRMSR && step->index == MSR_IA32_PEBS_ENABLE && hardware_is_open() &&
+	       step->value & hardware_hidden();
+}
+
 /* What decides the next two is whether the registers are open, and that a PMI may change at the exit. */
 bool exception_may_open(const struct step *step)
 {
@@ -50,18 +97,21 @@ bool exception_may_open(const struct step *step)
 	       (step->kind == STEP_RDPMC || writes_hidden_bits(step));
 }
 
-/* RDPMC is trapped for all counters or for none; where it isn't, hidden counters can be read. */
+/* 2: RDPMC is trapped for all counters or for none; where it isn't, hidden counters and metrics can be read. */
 bool exception_rdpmc_hidden(const struct step *step, uint64_t guest_counters)
 {
 	uint32_t index = step->index & 0xffff, type = step->index >> 16;
 	uint64_t counters = type == 0 ? guest_counters & BITS(31, 0) : guest_counters >> 32;
 
-	return step->kind == STEP_RDPMC && (type == 0 || type == 0x4000) && hardware_rdpmc_is_open() &&
-	       !(index < 32 && counters & BIT(index));
+	if (step->kind != STEP_RDPMC || !hardware_rdpmc_is_open())
+		return false;
+	if (type == 0x2000)
+		return !(guest_counters & PMU_METRICS_COUNTER);
+	return (type == 0 || type == 0x4000) && !(index < 32 && counters & BIT(index));
 }
 
 /*
- * While open, the global registers are the hardware's own, and those take the bits of hidden counters. The guest can
+ * 1: while open, the global registers are the hardware's own, and those take the bits of hidden counters. The guest can
  * set them and read them back until they are closed; what it counts with them is its own instructions.
  */
 bool exception_hidden_bits(const struct step *step)
@@ -70,7 +120,7 @@ bool exception_hidden_bits(const struct step *step)
 }
 
 /*
- * The processor keeps one NMI, and so does pmuvisor while it is in root mode. An NMI from outside that strikes
+ * 5: the processor keeps one NMI, and so does pmuvisor while it is in root mode. An NMI from outside that strikes
  * together with a host PMI there is one with it, as on a bare machine with a PMI of the guest's own.
  */
 bool exception_nmi_merges(const struct step *step)
@@ -79,9 +129,9 @@ bool exception_nmi_merges(const struct step *step)
 }
 
 /*
- * In xAPIC mode LVTPC isn't trapped: after the guest has written something that doesn't let PMIs in as NMIs, pmuvisor
- * knows at its next periodic exit. Until then its PMIs are dropped, or come with the guest's vector, and a freeze for
- * the guest is missed.
+ * 3: in xAPIC mode LVTPC isn't trapped: after the guest has written something that doesn't let PMIs in as NMIs,
+ * pmuvisor knows at its next periodic exit. Until then its PMIs are dropped, or come with the guest's vector, and a
+ * freeze for the guest is missed.
  */
 bool exception_lvtpc_gap(const struct processor *cpu, const struct step *step)
 {

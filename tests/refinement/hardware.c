@@ -15,7 +15,7 @@ void hardware_start(const struct plan *plan)
 	static const struct step first = { .kind = STEP_POLL };
 
 	hw = (struct hardware){ .step = &first, .skids = plan->skids };
-	processor_start(&hw.guest, PROCESSOR_GP, PROCESSOR_FIXED, plan->x2apic);
+	processor_start(&hw.guest, plan_models[plan->model], plan->x2apic);
 	resident_start(plan);
 	vmx_start(plan);
 }
@@ -42,6 +42,16 @@ void hardware_boundary(bool late)
 	processor_boundary(&hw.guest);
 }
 
+/* The last PMI has no cause that is still to be seen: its PEBS record has been written since. */
+static bool has_no_cause(void)
+{
+	const struct pmu *pmu = &hw.cpu.pmu;
+	uint64_t status = 0;
+
+	pmu_model_rdmsr(hw.guest.model, MSR_IA32_PERF_GLOBAL_STATUS, &status);
+	return !(status & (pmu->host_sampling | pmu->guest | PMU_STATUS_PMI));
+}
+
 /* While closed, an NMI's is pmuvisor's to judge. */
 void hardware_note_pmi(void)
 {
@@ -53,7 +63,7 @@ void hardware_note_pmi(void)
 	if (signals == hw.signals)
 		return;
 	hw.signals = signals;
-	if (guests || !hw.guest.pmi_is_nmi || dropped != hw.dropped)
+	if (guests || !hw.guest.pmi_is_nmi || dropped != hw.dropped || has_no_cause())
 		hw.own_pmis++;
 	hw.dropped = dropped;
 }
@@ -114,7 +124,7 @@ static void load_registers(const struct step *step)
 
 	hw.cpu.guest = (struct regs){
 		.rax = cpuid ? step->index : (uint32_t)step->value,
-		.rcx = cpuid ? 0 : msr_of(step),
+		.rcx = cpuid ? step->value : msr_of(step),
 		.rdx = step->value >> 32,
 	};
 }
@@ -134,7 +144,7 @@ static void take_outcome(const struct step *step, struct outcome *outcome)
 		return;
 	if (reads(step))
 		outcome->value = guest->rdx << 32 | (uint32_t)guest->rax;
-	if (step->kind == STEP_CPUID && step->index == CPUID_PMU) {
+	if (step->kind == STEP_CPUID) {
 		outcome->regs[0] = (uint32_t)guest->rax;
 		outcome->regs[1] = (uint32_t)guest->rbx;
 		outcome->regs[2] = (uint32_t)guest->rcx;
@@ -198,6 +208,17 @@ struct processor *hardware_processor(void)
 	return &hw.guest;
 }
 
+/* Of what pmuvisor does at each exit, what its answers depend on. */
+static void note_exit(void)
+{
+	struct pmu *pmu = &hw.cpu.pmu;
+	uint64_t enable;
+
+	pmu->lbr.now |= pmu->lbr.root && !pmu->lbr.guests;
+	if (hw.applied.pebs_active && processor_rdmsr(&hw.guest, MSR_IA32_PEBS_ENABLE, &enable))
+		pebs_exited(pmu, enable);
+}
+
 uint64_t hardware_peek(uint32_t msr)
 {
 	struct cpu saved = hw.cpu; /* a read may teach pmuvisor something */
@@ -209,6 +230,7 @@ uint64_t hardware_peek(uint32_t msr)
 	}
 	hw.quiet = true;
 	hw.cpu.guest.rcx = msr;
+	note_exit();
 	if (guest_rdmsr(&hw.cpu) == ADVANCE)
 		value = hw.cpu.guest.rdx << 32 | (uint32_t)hw.cpu.guest.rax;
 	hw.cpu = saved;
@@ -238,9 +260,16 @@ uint32_t hardware_peek_lvtpc(void)
 	return hw.applied.apic_trapped ? hw.cpu.pmu.guest_lvtpc : pmu_model_read_lvtpc(hw.guest.model);
 }
 
+bool hardware_samples(void)
+{
+	return hw.cpu.pmu.host_sampling;
+}
+
 uint64_t hardware_hidden(void)
 {
-	return hw.cpu.pmu.host;
+	const struct pmu *pmu = &hw.cpu.pmu;
+
+	return pmu->host | (pmu->caps.metrics ? PMU_METRICS & ~pmu->controls : 0);
 }
 
 bool hardware_needs_lvtpc(void)

@@ -15,7 +15,7 @@ void hardware_execute(const struct step *step, struct outcome *outcome);
 /* Between two instructions. `late`: an NMI that is due waits for the next exit. */
 void hardware_boundary(bool late);
 
-/* What has come so far: PMIs to the guest's LVTPC, by the hardware or by pmuvisor, whatever it held; NMIs to the guest. */
+/* What has come: PMIs to the guest's LVTPC, by the hardware or by pmuvisor, whatever it held; NMIs to the guest. */
 struct arrivals {
 	uint64_t pmis, nmis;
 };
@@ -39,7 +39,9 @@ uint32_t hardware_peek_lvtpc(void);
 bool hardware_is_open(void);
 bool hardware_rdpmc_is_open(void);
 bool hardware_in_window(void);
-/* The counters that the guest doesn't have. */
+/* The host has events with a period, live or not. */
+bool hardware_samples(void);
+/* Bits of GLOBAL_CTRL and STATUS of what the guest doesn't have: counters, metrics. */
 uint64_t hardware_hidden(void);
 /* pmuvisor wants PMIs as NMIs whatever the guest's LVTPC says, and hasn't put one of its own there yet. */
 bool hardware_needs_lvtpc(void);

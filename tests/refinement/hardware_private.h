@@ -21,6 +21,7 @@ struct hardware {
 	/* The VMCS, and what arch/x86/vmx.c remembers of it. */
 	struct pmu_model_vmcs vmcs;
 	struct pmu_gate applied;
+	uint64_t stored_pebs, xss;
 	bool saves_ctrl, inject_nmi, inject_fault, step_done;
 	/* Root mode. */
 	bool entering, quiet, root_nmi_blocked;

@@ -7,14 +7,13 @@
 
 #include <stdio.h>
 
+#include "hv/bits.h"
 #include "hv/config.h"
-
-/* The counters of every plan's processor: an Ice Lake's. */
-#define PROCESSOR_GP    8
-#define PROCESSOR_FIXED 4
 
 #define PLAN_MAX_STEPS 400
 #define PLAN_MAX_SKID  12
+
+#define SELECTOR_ADAPTIVE BIT(34) /* SDM Vol. 3B, "Adaptive PEBS" */
 
 enum step_kind {
 	STEP_RETIRE, /* `value` instructions that nobody stops */
@@ -26,9 +25,10 @@ enum step_kind {
 	STEP_READ_LVTPC, /* the way the APIC's mode says */
 	STEP_WRITE_LVTPC,
 	STEP_IRET,
-	STEP_NMI,  /* from outside, a watchdog's */
-	STEP_POLL, /* pmuvisor's timer: looks for overflows that no NMI announced */
-	STEP_HOST, /* pmuvisor's own: the host's events stop, or start again */
+	STEP_NMI,   /* from outside, a watchdog's */
+	STEP_POLL,  /* pmuvisor's timer: looks for overflows that no NMI announced */
+	STEP_HOST,  /* pmuvisor's own: the host's events stop, or start again */
+	STEP_STORE, /* 8 bytes to memory, `index` bytes into it (processor.h) */
 	NR_STEP_KINDS,
 };
 
@@ -45,6 +45,7 @@ struct step {
 struct plan {
 	uint64_t seed;
 	struct hv_config config;
+	unsigned model;  /* of plan_models */
 	bool x2apic;     /* at the start; a later WRMSR may switch it on */
 	bool saves_ctrl; /* the CPU has the VM-exit control that saves PERF_GLOBAL_CTRL */
 	bool skids;      /* PMIs arrive late under pmuvisor, and bare when they do there */
@@ -69,6 +70,20 @@ size_t plan_encode(const struct plan *plan, uint8_t *bytes);
 
 void plan_print(const struct plan *plan, FILE *out);
 void step_print(const struct step *step, FILE *out);
+
+/* The processors: one as it is, and one that has what the guest has, as a bare one. */
+#define NR_PLAN_MODELS 3
+struct pmu_model_caps;
+extern const struct pmu_model_caps *const plan_models[NR_PLAN_MODELS];
+void plan_bare_caps(const struct plan *plan, struct pmu_model_caps *caps);
+/* The general-purpose counter whose selector this MSR is, or -1. */
+int plan_selected_by(uint32_t msr);
+/* What an LBR_INFO register tells of time: docs/contract.md, deviation 8. */
+#define PLAN_LBR_TIME (BITS(15, 0) | BIT(60))
+bool plan_is_lbr_info(uint32_t msr);
+/* What of it the guest has. */
+bool plan_has_pebs(const struct plan *plan);
+bool plan_has_lbr(const struct plan *plan);
 
 /* The partition of `config`, as a bitmap in the layout of the global control register. */
 uint64_t plan_guest_counters(const struct plan *plan);

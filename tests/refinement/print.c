@@ -2,6 +2,7 @@
 #include <inttypes.h>
 
 #include "plan.h"
+#include "tests/machine/pmu_model.h"
 
 static const char *const names[NR_STEP_KINDS] = {
 	[STEP_RETIRE] = "retire",
@@ -16,6 +17,7 @@ static const char *const names[NR_STEP_KINDS] = {
 	[STEP_NMI] = "NMI from outside",
 	[STEP_POLL] = "pmuvisor polls",
 	[STEP_HOST] = "host events on/off",
+	[STEP_STORE] = "store",
 };
 
 void step_print(const struct step *step, FILE *out)
@@ -27,6 +29,7 @@ void step_print(const struct step *step, FILE *out)
 	case STEP_CPUID:
 	case STEP_RDMSR:
 	case STEP_RDPMC: fprintf(out, " %#" PRIx32, step->index); break;
+	case STEP_STORE:
 	case STEP_WRMSR: fprintf(out, " %#" PRIx32 " = %#" PRIx64, step->index, step->value); break;
 	case STEP_WRITE_LVTPC: fprintf(out, " = %#" PRIx64, step->value); break;
 	}
@@ -48,10 +51,14 @@ void plan_print(const struct plan *plan, FILE *out)
 {
 	const struct hv_config *config = &plan->config;
 
-	fprintf(out, "seed %#" PRIx64 ": host keeps %u counters and fixed %#" PRIx32 ", rdpmc %s, %s%s%s\n", plan->seed,
-		config->host_counters, config->host_fixed, config->rdpmc == CONFIG_RDPMC_DIRECT ? "direct" : "trap",
-		plan->x2apic ? "x2APIC" : "xAPIC", plan->saves_ctrl ? ", exits save GLOBAL_CTRL" : "",
-		plan->skids ? ", PMIs skid" : "");
+	fprintf(out, "seed %#" PRIx64 ": %s, host keeps %u counters and fixed %#" PRIx32 ", rdpmc %s, %s%s%s%s%s\n",
+		plan->seed, plan_models[plan->model]->name, config->host_counters, config->host_fixed,
+		config->rdpmc == CONFIG_RDPMC_DIRECT ? "direct" : "trap", plan->x2apic ? "x2APIC" : "xAPIC",
+		plan->saves_ctrl ? ", exits save GLOBAL_CTRL" : "", plan->skids ? ", PMIs skid" : "",
+		plan_has_pebs(plan) ? "" : ", no PEBS",
+		config->lbr == CONFIG_LBR_GUEST  ? ""
+		: config->lbr == CONFIG_LBR_HOST ? ", LBRs host"
+						 : ", LBRs both");
 	for (unsigned i = 0; i < config->nr_events; i++)
 		print_event(&config->events[i], out);
 	for (unsigned i = 0; i < plan->nr_steps; i++) {

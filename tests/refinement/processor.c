@@ -11,8 +11,8 @@
 #define APIC_BASE_DEFAULT   UINT64_C(0xfee00900) /* enabled, boot processor */
 #define APIC_BASE_X2APIC    BIT(10)
 #define LVTPC_IMPLEMENTED   UINT64_C(0x117ff)
-#define CPUID_PMU           0x0a
 #define GUEST_TICKS         2
+#define HANDLER             UINT64_C(0x8000) /* of whatever comes */
 
 static void deliver_pmi(void *opaque, enum pmu_model_delivery mode, unsigned vector)
 {
@@ -30,18 +30,18 @@ static uint64_t tsc(void *opaque)
 	return ((const struct processor *)opaque)->clock;
 }
 
-void processor_start(struct processor *cpu, unsigned nr_gp, unsigned nr_fixed, bool x2apic)
+void processor_start(struct processor *cpu, const struct pmu_model_caps *caps, bool x2apic)
 {
-	static const struct pmu_model_ops ops = { .deliver_pmi = deliver_pmi, .tsc = tsc };
-	struct pmu_model_caps caps = pmu_model_icelake;
+	static const struct pmu_model_ops ops = {
+		.deliver_pmi = deliver_pmi,
+		.ds_read = debug_store_read,
+		.ds_write = debug_store_write,
+		.registers = debug_store_registers,
+		.tsc = tsc,
+	};
 
-	caps.nr_gp = nr_gp;
-	caps.nr_fixed = nr_fixed;
-	/* Hidden from the guest: neither side has them. */
-	caps.lbr_depth = 0;
-	caps.perf_capabilities = PERF_CAP_FW_WRITE;
 	*cpu = (struct processor){ .x2apic = x2apic };
-	cpu->model = pmu_model_new(&caps, &ops, cpu);
+	cpu->model = pmu_model_new(caps, &ops, cpu);
 	assert(cpu->model);
 	pmu_model_apic_enabled(cpu->model, true);
 }
@@ -77,10 +77,31 @@ void processor_land(struct processor *cpu)
 	pmu_deliver_pmi(cpu->model);
 }
 
+void processor_event(struct processor *cpu)
+{
+	pmu_model_event(cpu->model, (struct pmu_model_transfer){ cpu->rip, HANDLER, 0, 0 });
+}
+
+bool processor_same_lbr(const struct processor *a, const struct processor *b)
+{
+	const struct pmu_lbr *x = &a->model->lbr, *y = &b->model->lbr;
+	unsigned depth = pmu_lbr_depth(a->model);
+
+	for (unsigned age = 0; age < depth; age++) {
+		struct pmu_lbr_entry first, second;
+
+		if (!pmu_lbr_entry(a->model, age, &first) || !pmu_lbr_entry(b->model, age, &second) ||
+		    first.from != second.from || first.to != second.to || (first.info ^ second.info) & ~PLAN_LBR_TIME)
+			return false;
+	}
+	return x->select == y->select && x->ctl == y->ctl && (pmu_model_has_arch_lbr(a->model) || x->top == y->top);
+}
+
 void processor_boundary(struct processor *cpu)
 {
 	if (!cpu->nmi_latched || cpu->nmi_blocked)
 		return;
+	processor_event(cpu);
 	cpu->nmi_latched = false;
 	cpu->nmi_blocked = true;
 	cpu->nmis++;
@@ -90,6 +111,11 @@ void processor_retire(struct processor *cpu, unsigned cpl, unsigned ticks)
 {
 	cpu->clock += ticks;
 	pmu_model_retire(cpu->model, cpl);
+	if (pmu_model_pebs_assist(cpu->model) || !cpu->model->pebs.overflow_pmi)
+		return;
+	/* A PMI of the same instruction doesn't wait here until the record can be written. */
+	cpu->model->pebs.overflow_pmi = false;
+	pmu_raise_pmi(cpu->model);
 }
 
 /* SDM Vol. 3A, "x2APIC Register Availability": the MSRs of the APIC exist in this mode alone. */
@@ -153,28 +179,27 @@ static bool write_lvtpc(struct processor *cpu, uint64_t value)
 	return true;
 }
 
-static void branch(struct processor *cpu, enum pmu_model_branch kind, bool taken)
+static void branch(struct processor *cpu, enum pmu_model_branch kind, bool taken, unsigned cpl)
 {
-	pmu_model_branch(cpu->model, kind, taken, (struct pmu_model_transfer){ 0x1000, 0x2000, 0, 0 });
+	pmu_model_branch(cpu->model, kind, taken,
+			 (struct pmu_model_transfer){ cpu->rip, cpu->rip + PROCESSOR_INSTRUCTION, cpl, cpl });
 }
 
 static bool perform(struct processor *cpu, const struct step *step, struct outcome *outcome)
 {
 	switch (step->kind) {
-	case STEP_BRANCH: branch(cpu, (enum pmu_model_branch)step->index, step->value); return true;
-	case STEP_CPUID:
-		if (step->index == CPUID_PMU)
-			pmu_model_cpuid(cpu->model, CPUID_PMU, 0, outcome->regs);
-		return true;
+	case STEP_BRANCH: branch(cpu, (enum pmu_model_branch)step->index, step->value, step->cpl); return true;
+	case STEP_CPUID: pmu_model_cpuid(cpu->model, step->index, (uint32_t)step->value, outcome->regs); return true;
 	case STEP_RDMSR: return processor_rdmsr(cpu, step->index, &outcome->value);
 	case STEP_WRMSR: return processor_wrmsr(cpu, step->index, step->value);
 	case STEP_RDPMC: return pmu_model_rdpmc(cpu->model, step->index, &outcome->value) == PMU_MODEL_DONE;
 	case STEP_READ_LVTPC: return read_lvtpc(cpu, &outcome->value);
 	case STEP_WRITE_LVTPC: return write_lvtpc(cpu, step->value);
 	case STEP_IRET:
-		branch(cpu, PMU_MODEL_FAR, true);
+		branch(cpu, PMU_MODEL_FAR, true, 0);
 		cpu->nmi_blocked = false;
 		return true;
+	case STEP_STORE: memcpy(cpu->memory + step->index, &step->value, sizeof(step->value)); return true;
 	case STEP_RETIRE:
 	case STEP_NMI:
 	case STEP_POLL:
@@ -189,18 +214,42 @@ static bool is_instruction(const struct step *step)
 	return step->kind != STEP_NMI && step->kind != STEP_POLL && step->kind != STEP_HOST;
 }
 
+static void fault(struct processor *cpu, struct outcome *outcome)
+{
+	outcome->value = 0;
+	processor_event(cpu);
+}
+
+static void retire(struct processor *cpu, const struct step *step)
+{
+	processor_retire(cpu, step->cpl, GUEST_TICKS);
+	cpu->rip += PROCESSOR_INSTRUCTION;
+}
+
 void processor_execute(struct processor *cpu, const struct step *step, struct outcome *outcome)
 {
 	outcome->fault = !perform(cpu, step, outcome);
 	if (step->kind == STEP_NMI)
 		cpu->nmi_latched = true;
 	if (outcome->fault)
-		outcome->value = 0;
+		fault(cpu, outcome);
 	if (cpu->lands)
 		processor_land(cpu);
 	cpu->lands = false;
 	if (!outcome->fault && is_instruction(step))
-		processor_retire(cpu, step->cpl, GUEST_TICKS);
+		retire(cpu, step);
+}
+
+/* An emulated instruction has no record: docs/contract.md, deviation 20. */
+static void retire_without_record(struct processor *cpu, unsigned cpl)
+{
+	struct pmu_pebs *pebs = &cpu->model->pebs;
+	uint64_t enable = pebs->enable;
+
+	pebs->enable = 0;
+	processor_retire(cpu, cpl, 0);
+	pebs->enable = enable;
+	pmu_configure(cpu->model);
 }
 
 /* The model adds the cycles of every instruction to what was signalled before it retires: here they cancel out. */
@@ -214,5 +263,6 @@ void processor_execute_timeless(struct processor *cpu, const struct step *step, 
 	for (unsigned i = 0; i < 2; i++)
 		cpu->model->signals[time[i]] -= pmu_signal_rate(time[i]);
 	cpu->model->hot.pending = true;
-	processor_retire(cpu, step->cpl, 0);
+	retire_without_record(cpu, step->cpl);
+	cpu->rip += PROCESSOR_INSTRUCTION;
 }

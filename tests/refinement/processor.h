@@ -9,10 +9,18 @@
 #include "plan.h"
 #include "tests/machine/pmu_model.h"
 
+/* Where the guest's debug store can be: all the memory that it has. */
+#define PROCESSOR_MEMORY      UINT64_C(0x100000)
+#define PROCESSOR_MEMORY_SIZE 4096u
+/* Of every instruction, in bytes. */
+#define PROCESSOR_INSTRUCTION 16u
+
 struct processor {
 	struct pmu_model *model;
 	bool x2apic;
 	bool nmi_latched, nmi_blocked;
+	uint64_t rip; /* of the instruction being executed, or next to be */
+	uint8_t memory[PROCESSOR_MEMORY_SIZE];
 	uint64_t clock;      /* time-stamp counter */
 	uint64_t nmis;       /* taken by the guest */
 	uint64_t interrupts; /* fixed ones, accepted by the APIC */
@@ -29,7 +37,7 @@ struct outcome {
 	uint32_t regs[4]; /* of CPUID */
 };
 
-void processor_start(struct processor *cpu, unsigned nr_gp, unsigned nr_fixed, bool x2apic);
+void processor_start(struct processor *cpu, const struct pmu_model_caps *caps, bool x2apic);
 void processor_stop(struct processor *cpu);
 
 /* The instruction of one step, of CPUID's leaves only those of the PMU. */
@@ -39,6 +47,8 @@ void processor_execute(struct processor *cpu, const struct step *step, struct ou
  * it retires as an instruction but takes no cycle.
  */
 void processor_execute_timeless(struct processor *cpu, const struct step *step, struct outcome *outcome);
+/* For what VM entry injects, or bare the processor takes by itself: the LBRs record it. */
+void processor_event(struct processor *cpu);
 /* PMIs to come arrive this many instructions after their overflow. The one that is under way arrives as it would. */
 void processor_set_skid(struct processor *cpu, unsigned instructions);
 bool processor_pmi_under_way(const struct processor *cpu);
@@ -46,6 +56,14 @@ bool processor_pmi_under_way(const struct processor *cpu);
 void processor_land(struct processor *cpu);
 /* Between two instructions: takes an NMI that is due. */
 void processor_boundary(struct processor *cpu);
+
+/* What the LBR stack holds, but for the times. */
+bool processor_same_lbr(const struct processor *a, const struct processor *b);
+
+/* debug_store.c: how the PMU writes records. */
+bool debug_store_read(void *cpu, uint64_t linear, void *data, unsigned size);
+bool debug_store_write(void *cpu, uint64_t linear, const void *data, unsigned size);
+void debug_store_registers(void *cpu, struct pmu_model_regs *regs);
 
 /* One instruction, of `ticks` time-stamp counter ticks. */
 void processor_retire(struct processor *cpu, unsigned cpl, unsigned ticks);

@@ -59,6 +59,8 @@ static void finish(struct cpu *cpu, const struct vm_exit *exit, enum verdict ver
 	(void)cpu, (void)exit;
 	if (verdict == ADVANCE || verdict == INJECT_GP)
 		hw.at_commit = hw.at_retirement = hardware_arrivals();
+	if (verdict == ADVANCE)
+		hw.guest.rip += PROCESSOR_INSTRUCTION;
 	if (verdict == INJECT_NMI)
 		hw.inject_nmi = true;
 	else if (verdict != RESUME) /* which is also what an NMI on the way back to the guest gets */

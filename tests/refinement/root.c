@@ -5,9 +5,12 @@
 #include "arch/x86/apic.h"
 #include "arch/x86/cpuid.h"
 #include "arch/x86/reg.h"
+#include "arch/x86/vmcs.h"
 #include "difference.h"
 #include "hardware_private.h"
 
+#define ROOT_RIP     UINT64_C(0x7f000000)
+#define ROOT_HANDLER UINT64_C(0x7f008000)
 #define ROOT_TICKS                                                                                                     \
 	32 /* a whole period of the slowest clock an event counts, so that root mode leaves its phase alone */
 
@@ -18,6 +21,7 @@ void root_boundary(void)
 		return;
 	hw.guest.nmi_latched = false;
 	hw.cpu.nmi.in_root = true;
+	pmu_model_event(hw.guest.model, (struct pmu_model_transfer){ ROOT_RIP, ROOT_HANDLER, 0, 0 });
 }
 
 void root_retire(void)
@@ -32,7 +36,7 @@ void root_retire(void)
 
 static void root_branch(void)
 {
-	pmu_model_branch(hw.guest.model, PMU_MODEL_JMP, true, (struct pmu_model_transfer){ 0x3000, 0x4000, 0, 0 });
+	pmu_model_branch(hw.guest.model, PMU_MODEL_JMP, true, (struct pmu_model_transfer){ ROOT_RIP, ROOT_RIP, 0, 0 });
 	truth_retired(&hw.truth, &hw.guest, &hw.cpu.pmu, TRUTH_ROOT, 0, true);
 	processor_retire(&hw.guest, 0, ROOT_TICKS);
 	hardware_note_pmi();
@@ -49,9 +53,27 @@ void root_instructions(void)
 	}
 }
 
+/* Of VMX and XSAVES, what the PMU code asks for. */
+static bool read_other(uint32_t msr, uint64_t *value)
+{
+	switch (msr) {
+	case MSR_IA32_VMX_TRUE_ENTRY_CTLS: *value = (uint64_t)ENTRY_LOAD_LBR_CTL << 32; return true;
+	case MSR_IA32_VMX_TRUE_EXIT_CTLS: *value = (uint64_t)EXIT_CLEAR_LBR_CTL << 32; return true;
+	case MSR_IA32_XSS: *value = hw.xss; return true;
+	}
+	return false;
+}
+
+static bool write_other(uint32_t msr, uint64_t value)
+{
+	if (msr == MSR_IA32_XSS)
+		hw.xss = value;
+	return msr == MSR_IA32_XSS;
+}
+
 bool reg_rdmsr_safe(uint32_t msr, uint64_t *value)
 {
-	bool done = processor_rdmsr(&hw.guest, msr, value);
+	bool done = processor_rdmsr(&hw.guest, msr, value) || read_other(msr, value);
 
 	if (done)
 		root_retire();
@@ -60,7 +82,7 @@ bool reg_rdmsr_safe(uint32_t msr, uint64_t *value)
 
 bool reg_wrmsr_safe(uint32_t msr, uint64_t value)
 {
-	bool done = processor_wrmsr(&hw.guest, msr, value);
+	bool done = processor_wrmsr(&hw.guest, msr, value) || write_other(msr, value);
 
 	if (done)
 		root_retire();
@@ -107,6 +129,10 @@ void reg_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
 {
 	regs[0] = regs[1] = regs[2] = regs[3] = 0;
 	pmu_model_cpuid(hw.guest.model, leaf, subleaf, regs);
+	if (leaf == CPUID_XSAVE && subleaf == 1) {
+		regs[0] |= CPUID_XSAVE_1_EAX_XSAVES;
+		regs[2] |= XSTATE_LBR;
+	}
 	root_retire();
 }
 

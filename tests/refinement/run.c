@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <string.h>
 
 #include "arch/x86/msr.h"
 #include "difference.h"
@@ -52,9 +53,11 @@ static void compare_counters(const struct run *run)
 {
 	const struct processor *bare = &run->bare, *under = hardware_processor();
 
-	for_each_bit(n, run->guest_counters & BITS(31, 0))
-		compare("counter", (unsigned)n, peek(bare, MSR_IA32_PMC0 + (uint32_t)n),
-			peek(under, MSR_IA32_PMC0 + (uint32_t)n));
+	for_each_bit(n, run->guest_counters & BITS(31, 0)) {
+		uint32_t msr = n < 8 ? MSR_IA32_PMC0 + (uint32_t)n : MSR_IA32_PMC_GP0_CTR + 4 * (uint32_t)n;
+
+		compare("counter", (unsigned)n, peek(bare, msr), peek(under, msr));
+	}
 	for_each_bit(m, run->guest_counters >> 32)
 		compare("fixed counter", (unsigned)m, peek(bare, MSR_IA32_FIXED_CTR0 + (uint32_t)m),
 			peek(under, MSR_IA32_FIXED_CTR0 + (uint32_t)m));
@@ -70,6 +73,18 @@ static void compare_registers(const struct run *run)
 
 		compare("register", i, peek(&run->bare, registers[i]), hardware_peek(registers[i]) & mask);
 	}
+}
+
+static void compare_memory(const struct run *run)
+{
+	if (memcmp(run->bare.memory, hardware_processor()->memory, PROCESSOR_MEMORY_SIZE))
+		difference("PEBS records differ");
+}
+
+static void compare_lbr(const struct run *run)
+{
+	if (plan_has_lbr(run->plan) && !processor_same_lbr(&run->bare, hardware_processor()))
+		difference("the LBRs differ");
 }
 
 static void compare_events(const struct run *run)
@@ -104,11 +119,12 @@ static uint64_t pmis(const struct processor *cpu)
 	return pmu_model_pmis_delivered(cpu->model) + pmu_model_pmis_dropped(cpu->model);
 }
 
-/* A PMI caused by the very instruction that opens the gap ends the run: the machines may differ from here on. */
+/* A PMI before pmuvisor knows of the gap ends the run: the machines may differ from here on. */
 static void close_gap(struct run *run, uint64_t signalled)
 {
-	run->ended = pmis(hardware_processor()) != signalled || processor_pmi_under_way(hardware_processor());
+	run->ended = processor_pmi_under_way(hardware_processor());
 	hardware_poll();
+	run->ended |= pmis(hardware_processor()) != signalled;
 	hardware_boundary(false);
 }
 
@@ -165,6 +181,8 @@ static void step_once(struct run *run, const struct step *step, bool late)
 	}
 	hardware_execute(step, &under);
 	step_bare(run, &on_bare, &bare, under.exited, &before);
+	if (step->kind == STEP_RDMSR && plan_is_lbr_info(step->index))
+		bare.value &= mask = ~PLAN_LBR_TIME;
 	compare_outcome(&bare, &under, mask);
 	hardware_boundary(late);
 	boundary_bare(run);
@@ -175,18 +193,23 @@ static void step_once(struct run *run, const struct step *step, bool late)
 
 static bool left_out(const struct run *run, const struct step *step)
 {
+	if (exception_record_and_pmi(run->plan, &run->bare, step))
+		return true;
 	return exception_stale_status(&run->bare, step) || exception_taken_back(&run->bare, step) ||
-	       exception_may_open(step) || exception_rdpmc_hidden(step, run->guest_counters);
+	       exception_may_open(step) || exception_hidden_pebs(step) ||
+	       exception_rdpmc_hidden(step, run->guest_counters);
 }
 
 /* With an NMI waiting for an exit that comes next, only what counted so far can be compared. */
 static void compare_all(const struct run *run, bool late)
 {
 	compare_counters(run);
+	compare_memory(run);
 	if (late && hardware_processor()->nmi_latched)
 		return;
 	compare_registers(run);
 	compare_events(run);
+	compare_lbr(run);
 	compare("LVTPC", 0, pmu_model_read_lvtpc(run->bare.model), hardware_peek_lvtpc());
 }
 
@@ -221,12 +244,13 @@ static void run_steps(struct run *run)
 void run_plan(const struct plan *plan, struct result *result)
 {
 	static struct run run;
+	struct pmu_model_caps caps;
 
 	*result = (struct result){ 0 };
 	current = result;
 	run = (struct run){ .plan = plan, .result = result, .guest_counters = plan_guest_counters(plan) };
-	processor_start(&run.bare, (unsigned)__builtin_popcountll(run.guest_counters & BITS(31, 0)),
-			(unsigned)__builtin_popcountll(run.guest_counters >> 32), plan->x2apic);
+	plan_bare_caps(plan, &caps);
+	processor_start(&run.bare, &caps, plan->x2apic);
 	if (plan->skids)
 		processor_set_skid(&run.bare, HELD);
 	if (setjmp(differs)) {

@@ -15,8 +15,10 @@ static uint64_t read_msr(const struct processor *cpu, uint32_t msr)
 
 static bool selected(const struct processor *cpu, unsigned n)
 {
-	if (n < 32)
+	if (n < 8)
 		return read_msr(cpu, MSR_IA32_PERFEVTSEL0 + n) & PERFEVTSEL_EN;
+	if (n < 32)
+		return read_msr(cpu, MSR_IA32_PMC_GP0_CFG_A + 4 * n) & PERFEVTSEL_EN;
 	return read_msr(cpu, MSR_IA32_FIXED_CTR_CTRL) >> 4 * (n - 32) & (FIXED_CTR_USR | FIXED_CTR_OS);
 }
 

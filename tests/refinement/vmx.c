@@ -2,19 +2,43 @@
  * VMX around pmuvisor: carries out struct pmu_gate as arch/x86/vmx.c does, and enters and exits as the processor does.
  * SDM Vol. 3C, "VM Entries", "VM Exits", "Virtual NMIs".
  */
+#include <inttypes.h>
+
 #include "arch/x86/guest.h"
 #include "difference.h"
 #include "hardware_private.h"
 
 #define MAX_EXITS 1000
 
-/* arch/x86/vmx.c, debugctl_changes() and apply_debugctl(). */
+/* arch/x86/vmx.c, apply_lbr(). */
+static void apply_lbr(bool records)
+{
+	const struct lbr *lbr = &hw.cpu.pmu.lbr;
+
+	if (lbr->guests)
+		return;
+	hw.vmcs.guest_debugctl &= ~DEBUGCTL_LBR;
+	if (!lbr->hosts)
+		return;
+	hw.vmcs.guest_lbr_ctl = records ? lbr->ops->control : 0;
+	hw.vmcs.guest_debugctl |= records ? lbr->ops->debugctl : 0;
+}
+
+static bool debugctl_changes(const struct pmu_gate *gate)
+{
+	if (gate->open || hw.applied.open)
+		return gate->open != hw.applied.open;
+	return gate->freeze != hw.applied.freeze || gate->records || hw.applied.records;
+}
+
+/* apply_debugctl() there. */
 static void apply_debugctl(const struct pmu_gate *gate)
 {
-	if (gate->open ? hw.applied.open : !hw.applied.open && gate->freeze == hw.applied.freeze)
+	if (!debugctl_changes(gate))
 		return;
 	hw.vmcs.guest_debugctl &= ~(DEBUGCTL_TRACE | DEBUGCTL_FREEZE_LBRS_ON_PMI | DEBUGCTL_FREEZE_PERFMON_ON_PMI);
 	hw.vmcs.guest_debugctl |= freeze_debugctl(gate->freeze);
+	apply_lbr(gate->records);
 }
 
 /* apply_gate() there. */
@@ -27,6 +51,8 @@ static void apply_gate(void)
 	hw.vmcs.host_global_ctrl = gate->host_ctrl;
 	gate->dirty = false;
 	hw.applied = *gate;
+	if (hw.cpu.pmu.lbr.now)
+		lbr_root_end(&hw.cpu.pmu);
 }
 
 /* track_ctrl() there. */
@@ -43,6 +69,10 @@ static void answer(enum exit_reason reason, bool entered)
 {
 	struct vm_exit exit = { .reason = reason };
 
+	if (hw.cpu.pmu.lbr.root)
+		lbr_root_begin(&hw.cpu.pmu);
+	if (entered && hw.applied.pebs_active)
+		pebs_exited(&hw.cpu.pmu, hw.stored_pebs);
 	if (!entered) {
 		hw.cpu.nmi.in_root = false;
 		hw.cpu.pmu.stats.root_nmis++;
@@ -53,18 +83,35 @@ static void answer(enum exit_reason reason, bool entered)
 	root_instructions();
 }
 
+/* "Saving MSRs", the MSR-store area: what arch/x86/vmx.c puts there. */
+static void store_msrs(uint64_t *ctrl)
+{
+	*ctrl = hw.applied.guest_ctrl;
+	if (hw.applied.open)
+		processor_rdmsr(&hw.guest, MSR_IA32_PERF_GLOBAL_CTRL, ctrl);
+	if (hw.applied.pebs_active)
+		processor_rdmsr(&hw.guest, MSR_IA32_PEBS_ENABLE, &hw.stored_pebs);
+}
+
+/* "Loading MSRs", and at the entry. */
+static void load_pebs(uint64_t enable)
+{
+	if (hw.applied.pebs_active && !processor_wrmsr(&hw.guest, MSR_IA32_PEBS_ENABLE, enable))
+		difference("an MSR list loads %#" PRIx64 " into PEBS_ENABLE", enable);
+}
+
 /*
  * "Saving Control Registers, Debug Registers, and MSRs", then the MSR-store area, then host state. The exit that an NMI
  * causes blocks NMIs in root mode; any other leaves blocking as it was, which with virtual NMIs is not blocked.
  */
 static void leave(enum exit_reason reason)
 {
-	uint64_t stored = hw.applied.guest_ctrl;
+	uint64_t stored;
 
-	if (hw.applied.open)
-		processor_rdmsr(&hw.guest, MSR_IA32_PERF_GLOBAL_CTRL, &stored);
+	store_msrs(&stored);
 	hw.vmcs.save_global_ctrl = hw.saves_ctrl;
 	pmu_model_vmexit(hw.guest.model, &hw.vmcs);
+	load_pebs(0);
 	track_ctrl(hw.saves_ctrl ? hw.vmcs.guest_global_ctrl : stored);
 	hw.step_done = false;
 	hw.root_nmi_blocked = !hw.applied.nmi_exits && hw.guest.nmi_blocked;
@@ -87,6 +134,8 @@ static void inject(void)
 		hw.guest.nmi_blocked = true;
 		hw.guest.nmis++;
 	}
+	if (hw.inject_nmi || hw.inject_fault)
+		processor_event(&hw.guest);
 	hw.step_done = hw.applied.step && (hw.inject_nmi || hw.inject_fault);
 	hw.inject_nmi = hw.inject_fault = false;
 }
@@ -98,6 +147,8 @@ static void check_entry(void)
 		difference("VM entry fails: a PMU field of the VMCS has reserved bits set");
 	if (hw.applied.nmi_window && !hw.applied.nmi_exits)
 		difference("VM entry fails: NMI-window exiting without virtual NMIs");
+	if (pmu_model_records(hw.guest.model).in_root)
+		difference("a PEBS record was written in root mode");
 }
 
 static void enter(void)
@@ -106,6 +157,7 @@ static void enter(void)
 	root_retire();
 	check_entry();
 	pmu_model_vmentry(hw.guest.model, &hw.vmcs);
+	load_pebs(hw.applied.pebs_enable);
 	hw.entering = hw.root_nmi_blocked = false;
 	inject();
 }
@@ -135,17 +187,23 @@ bool vmx_traps(uint32_t msr, enum msr_trap access)
 {
 	const uint8_t *bitmap = hw.applied.open ? hw.traps_open : hw.traps_closed;
 
+	if (msr == MSR_IA32_PEBS_ENABLE && hw.applied.open && hw.applied.pebs_active)
+		return false;
 	return msr >= NR_MSRS || bitmap[msr] & access;
 }
 
 void vmx_start(const struct plan *plan)
 {
+	bool arch_lbr = pmu_model_has_arch_lbr(hw.guest.model);
+
 	hw.saves_ctrl = plan->saves_ctrl;
 	hw.vmcs = (struct pmu_model_vmcs){
 		.load_global_ctrl = true,
 		.load_debugctl = true,
 		.save_debugctl = true,
 		.load_host_global_ctrl = true,
+		.load_lbr_ctl = arch_lbr,
+		.clear_lbr_ctl = arch_lbr,
 	};
 	guest_msr_traps(&hw.cpu.pmu, true, set_trap, hw.traps_open);
 	guest_msr_traps(&hw.cpu.pmu, false, set_trap, hw.traps_closed);

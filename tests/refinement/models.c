@@ -1,0 +1,63 @@
+/* A plan's processors: the models of the test machine, whole and cut down to what the guest has. */
+#include "arch/x86/msr.h"
+#include "hv/pmu.h"
+#include "plan.h"
+#include "tests/machine/pmu_model.h"
+
+const struct pmu_model_caps *const plan_models[NR_PLAN_MODELS] = {
+	&pmu_model_icelake,
+	&pmu_model_sapphire_rapids,
+	&pmu_model_arrow_lake,
+};
+
+uint64_t plan_guest_counters(const struct plan *plan)
+{
+	const struct pmu_model_caps *caps = plan_models[plan->model];
+	uint64_t fixed = (BIT(caps->nr_fixed) - 1) & ~(uint64_t)plan->config.host_fixed;
+
+	return (BIT(caps->nr_gp - plan->config.host_counters) - 1) | fixed << 32;
+}
+
+/* Version 6 has a second address for each: SDM Vol. 3B, "Architectural Performance Monitoring Version 6". */
+int plan_selected_by(uint32_t msr)
+{
+	if (msr - MSR_IA32_PERFEVTSEL0 < 8)
+		return (int)(msr - MSR_IA32_PERFEVTSEL0);
+	if (msr - MSR_IA32_PMC_GP0_CFG_A < 4 * PMU_MODEL_MAX_GP && (msr - MSR_IA32_PMC_GP0_CFG_A) % 4 == 0)
+		return (int)(msr - MSR_IA32_PMC_GP0_CFG_A) / 4;
+	return -1;
+}
+
+bool plan_is_lbr_info(uint32_t msr)
+{
+	return msr - MSR_LBR_INFO_0 < 0x20 || msr - MSR_IA32_LBR_0_INFO < 0x20;
+}
+
+bool plan_has_pebs(const struct plan *plan)
+{
+	return plan->config.pebs != CONFIG_PEBS_OFF;
+}
+
+bool plan_has_lbr(const struct plan *plan)
+{
+	return plan->config.lbr != CONFIG_LBR_HOST;
+}
+
+void plan_bare_caps(const struct plan *plan, struct pmu_model_caps *caps)
+{
+	uint64_t counters = plan_guest_counters(plan);
+
+	*caps = *plan_models[plan->model];
+	caps->nr_gp = (unsigned)__builtin_popcountll(counters & BITS(31, 0));
+	caps->nr_fixed = (unsigned)__builtin_popcountll(counters >> 32);
+	if (!(counters & PMU_METRICS_COUNTER))
+		caps->perf_capabilities &= ~PERF_CAP_METRICS;
+	if (!plan_has_pebs(plan))
+		caps->perf_capabilities &= ~PERF_CAP_PEBS;
+	if (plan_has_lbr(plan))
+		return;
+	caps->perf_capabilities &= ~PERF_CAP_LBR_FMT;
+	caps->lbr_depth = 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(caps->arch_lbr); i++)
+		caps->arch_lbr[i] = 0;
+}
