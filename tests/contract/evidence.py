@@ -62,7 +62,8 @@ class Evidence:
 
     def linux(self, name, words):
         """The scenario ended well in every mode, with the checks that are named."""
-        if not re.search(rf"^scenario_{re.escape(name)}\(\)", self.read_source("tests/linux/init"), re.MULTILINE):
+        scripts = self.read_source("tests/linux/init") + self.read_source("tests/linux/profiles.sh")
+        if not re.search(rf"^scenario_{re.escape(name)}\(\)", scripts, re.MULTILINE):
             return [f"there is no Linux scenario {name}"]
         wrong = []
         for mode in [word for word in words if word in MODES] or MODES:

@@ -1,19 +1,32 @@
 #!/bin/sh
 # Usage: all.sh DIRECTORY
-# Linux on the test machine, bare and under pmuvisor in both modes: every scenario, the table of what must be equal, and
-# the figures, which also go to DIRECTORY/results.txt. Fails if anything failed.
+# Linux on the test machine, bare and under pmuvisor in both modes, on each processor: every scenario, the table of what
+# must be equal, and the figures, those of the processors added up, which also go to DIRECTORY/results.txt. Fails if
+# anything failed.
 set -eu
 
 directory=$1
 here=$(dirname "$0")
 status=0
 
-for mode in bare direct shared; do
-	"$here/run.sh" $mode "$directory/$mode" test=bare,count,pmi,pebs,mem,lbr || status=1
-done
-"$here/compare" "$directory/bare" "$directory/direct" "$directory/shared" >"$directory/table" || status=1
-"$here/compare-profiles" "$directory/bare" "$directory/direct" "$directory/shared" >>"$directory/table" || status=1
+# processor MODEL PREFIX SCENARIOS
+processor() {
+	model=$1 runs=$directory/$2 scenarios=$3
+	for mode in bare direct shared; do
+		MODEL=$model "$here/run.sh" $mode "$runs$mode" "test=$scenarios" || status=1
+	done
+	for judge in compare compare-profiles; do
+		"$here/$judge" "${runs}bare" "${runs}direct" "${runs}shared" >>"$directory/table" || status=1
+	done
+}
+
+: >"$directory/table"
+processor icelake "" bare,count,pmi,pebs,mem,lbr,topdown
+processor sapphire_rapids sapphire_rapids- bare,count,pebs,mem,lbr,topdown
+# This kernel knows Arrow Lake's architectural events and LBRs only: no records of its format, no metrics.
+processor arrow_lake arrow_lake- bare,count,lbr
 "$here/pmis" "$directory/direct" "$directory/shared" >>"$directory/table" || status=1
 cat "$directory/table"
-awk 'NF == 2' "$directory/table" >"$directory/results.txt"
+awk 'NF == 2 { sum[$1] += $2 } END { for (name in sum) print name, sum[name] }' "$directory/table" |
+	sort >"$directory/results.txt"
 exit $status

@@ -44,10 +44,19 @@ scenario_lbr() {
 	profile lbr_chain ip,sym perf record $RECORD --call-graph lbr -e instructions:u -c 4999 path calls 20000
 }
 
+# send_counts NAME FILE: what `perf stat -x ,` counted, without how long.
+send_counts() {
+	sed -e '/^#/d' -e '/^$/d' -e 's/,[0-9]*,100\.00//' "$2" | machine send "$1"
+}
+
+# The metrics are fractions of the slots, and the slots ten for each instruction: two cycles of five.
 scenario_topdown() {
 	perf stat -x , -o /tmp/stat --all-user -M TopdownL1 count run plain 200000
-	perf stat -x , -o /tmp/slots -e slots:u,topdown-retiring:u,topdown-bad-spec:u,topdown-fe-bound:u,topdown-be-bound:u \
-		count run plain 200000
-	grep -v '^#' /tmp/stat | machine send topdown_metrics
-	grep -v '^#' /tmp/slots | machine send topdown_slots
+	perf stat -x , -o /tmp/group --all-user -e instructions -e \
+		'{slots,topdown-retiring,topdown-bad-spec,topdown-fe-bound,topdown-be-bound}' count run plain 200000
+	check topdown_metrics grep -q tma_retiring /tmp/stat
+	check topdown_slots equal "$(stat_value /tmp/group slots)" $((10 * $(stat_value /tmp/group instructions)))
+	check topdown_retiring [ "$(stat_value /tmp/group topdown-retiring)" -gt 0 ]
+	send_counts topdown_metrics /tmp/stat
+	send_counts topdown_group /tmp/group
 }

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Usage: run.sh MODE OUT WORD...
 # Boots Linux on the test machine with the words on its command line, bare or under pmuvisor with MODE.conf, and judges
-# what it printed. OUT gets the consoles, the machine's statistics and `figures`, "name value" lines.
-# DEADLINE: in ticks of the machine. MODEL: of the processor.
+# what it printed. OUT, whose last part is the run's name, gets the consoles, the machine's statistics and `figures`,
+# "name value" lines. DEADLINE: in ticks of the machine. MODEL: of the processor.
 set -eu
 
 # What isn't measured here and costs time is off. The test machine has no ACPI; acpi=off would take the local APIC too.
@@ -15,16 +15,25 @@ shift 2
 here=$(dirname "$0")
 root=$here/../..
 linux=$root/build/linux
+model=${MODEL:-icelake}
+name=$(basename "$out")
+
+# The general-purpose counters that Linux must find: of leaf 0AH, which knows 8 at most, less the host's two.
+counters=8
+case "$mode $model" in
+"bare "* | *" arrow_lake") ;;
+*) counters=6 ;;
+esac
 
 mkdir -p "$out"
 if [ "$mode" = bare ]; then
-	echo "$PARAMETERS expected=8 $*" >"$out/cmdline.txt"
+	echo "$PARAMETERS expected=$counters $*" >"$out/cmdline.txt"
 	"$root/tools/image.sh" "$out/disk.img" "$linux/start.efi:EFI/BOOT/BOOTX64.EFI" "$linux/vmlinuz:vmlinuz" \
 		"$linux/initrd.img:initrd.img" "$out/cmdline.txt:cmdline.txt"
 else
 	{
 		cat "$here/$mode.conf"
-		printf '%s\n' 'guest = \vmlinuz' "guest-args = $PARAMETERS expected=6 $*"
+		printf '%s\n' 'guest = \vmlinuz' "guest-args = $PARAMETERS expected=$counters $*"
 	} >"$out/pmuvisor.conf"
 	"$root/tools/image.sh" "$out/disk.img" "$root/build/pmuvisor.efi:EFI/BOOT/BOOTX64.EFI" "$linux/vmlinuz:vmlinuz" \
 		"$linux/initrd.img:initrd.img" "$out/pmuvisor.conf:EFI/BOOT/pmuvisor.conf"
@@ -32,14 +41,14 @@ fi
 
 status=0
 "$root/tests/machine/run" --disk "$out/disk.img" --out "$out" --deadline "${DEADLINE:-20000000000}" \
-	--model "${MODEL:-icelake}" || status=$?
+	--model "$model" || status=$?
 rm "$out/disk.img"
 tr -d '\r' <"$out/com1.txt" >"$out/console"
 sed -n 's/^figure //p' "$out/console" >"$out/figures"
-grep -E '^(ok|not ok|done|figure|#) ' "$out/console" | sed "s/^/$mode: /" || true
+grep -E '^(ok|not ok|done|figure|#) ' "$out/console" | sed "s/^/$name: /" || true
 
 fail() {
-	echo "run.sh: Linux, $mode: $*" >&2
+	echo "run.sh: Linux, $name: $*" >&2
 	exit 1
 }
 
