@@ -23,6 +23,8 @@ UNIT_test_pmu_processors	:= $(PMU_MODEL)
 UNIT_test_pmu_lbr	:= $(PMU_MODEL)
 UNIT_test_pmu_lbr_arch	:= $(PMU_MODEL)
 UNIT_test_pmu_pebs	:= $(PMU_MODEL)
+UNIT_test_pmu_amd	:= $(PMU_MODEL)
+UNIT_test_pmu_amd_lbr	:= $(PMU_MODEL)
 UNIT_test_pmu_record	:= $(PMU_MODEL)
 UNIT_test_pmu_metrics	:= $(PMU_MODEL)
 

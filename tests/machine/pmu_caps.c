@@ -88,10 +88,30 @@ const struct pmu_model_caps pmu_model_arrow_lake = {
 	.linear_width = 48,
 };
 
+/* Milan and Genoa: the families and models of arch/x86/kernel/cpu/amd.c in Linux. Both are server parts. */
+const struct pmu_model_caps pmu_model_zen3 = {
+	.name = "zen3",
+	.signature = 0xa00f11,
+	.vendor = PMU_MODEL_AMD,
+	.nr_gp = 6,
+	.width = 48,
+};
+
+const struct pmu_model_caps pmu_model_zen4 = {
+	.name = "zen4",
+	.signature = 0xa10f11,
+	.vendor = PMU_MODEL_AMD,
+	.nr_gp = 6,
+	.width = 48,
+	.perfmon_v2 = true,
+	.lbr_v2 = true,
+	.freezes = true,
+};
+
 const struct pmu_model_caps *pmu_model_named(const char *name)
 {
 	static const struct pmu_model_caps *const all[] = { &pmu_model_icelake, &pmu_model_sapphire_rapids,
-							    &pmu_model_arrow_lake };
+							    &pmu_model_arrow_lake, &pmu_model_zen3, &pmu_model_zen4 };
 
 	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (!strcmp(all[i]->name, name))

@@ -213,9 +213,9 @@ static void configure_gp(struct pmu_model *model, unsigned n)
 {
 	struct pmu_counter *counter = &model->counters[n];
 	uint64_t evtsel = model->evtsel[n];
-	bool on = counter_enabled(model, n) && (evtsel & EVTSEL_EN);
+	bool on = counter_enabled(model, n) && (evtsel & EVTSEL_EN) && pmu_amd_counts_here(model, evtsel);
 
-	counter->signal = pmu_event_signal(&model->caps, evtsel);
+	counter->signal = pmu_is_amd(model) ? pmu_amd_signal(evtsel) : pmu_event_signal(&model->caps, evtsel);
 	counter->counts[PRIVILEGE_OS] = on && (evtsel & EVTSEL_OS);
 	counter->counts[PRIVILEGE_USR] = on && (evtsel & EVTSEL_USR);
 	counter->pmi = evtsel & EVTSEL_INT;
@@ -236,13 +236,22 @@ static void configure_fixed(struct pmu_model *model, unsigned m)
 	counter->pmi = model->fixed_ctr_ctrl & FIXED_PMI(m);
 }
 
+/*
+ * AMD's event lists, as in Linux' tools/perf/pmu-events: retired branches, taken branches and far transfers include
+ * exceptions and interrupts.
+ */
+static bool counts_events(const struct pmu_model *model, enum pmu_signal signal)
+{
+	return pmu_is_amd(model) && (signal == SIGNAL_BRANCHES || signal == SIGNAL_TAKEN || signal == SIGNAL_FAR);
+}
+
 /* What the caller may keep to itself because nobody counts or records it. */
 static void configure_hooks(struct pmu_model *model)
 {
 	bool clock = false;
 
 	model->hot.records = pmu_lbr_enabled(model);
-	model->hot.branches = model->hot.records;
+	model->hot.branches = model->hot.events = model->hot.records;
 	model->hot.accesses = model->watches_all = model->watches_accesses = false;
 	for (unsigned i = 0; i < NR_COUNTERS; i++) {
 		struct pmu_counter *counter = &model->counters[i];
@@ -252,6 +261,7 @@ static void configure_hooks(struct pmu_model *model)
 		if (!counter_is_on(counter))
 			continue;
 		model->hot.branches |= signal >= SIGNAL_BRANCHES;
+		model->hot.events |= counts_events(model, signal);
 		model->hot.accesses |= signal >= SIGNAL_LLC_REFERENCES && signal <= SIGNAL_STORES;
 		model->watches_accesses |= signal >= SIGNAL_LOADS && signal <= SIGNAL_STORES;
 		model->watches_all |= counter_needs_all(counter);
@@ -290,6 +300,19 @@ void pmu_model_retire_one(struct pmu_model *model, unsigned cpl)
 	count_instruction(model, privilege);
 	if (model->hot.budget[privilege] == 0)
 		grant(model);
+}
+
+void pmu_count_event(struct pmu_model *model, unsigned cpl)
+{
+	enum pmu_privilege privilege = cpl ? PRIVILEGE_USR : PRIVILEGE_OS;
+	bool pmi = false;
+
+	pmu_fold(model);
+	for (unsigned i = 0; i < NR_COUNTERS; i++)
+		if (counts_events(model, model->counters[i].signal))
+			pmi |= add_events(model, i, qualify(&model->counters[i], privilege, 1));
+	if (pmi)
+		pmu_raise_pmi(model);
 }
 
 void pmu_model_forget(struct pmu_model *model)

@@ -97,6 +97,10 @@ void pmu_model_cpuid(const struct pmu_model *model, uint32_t leaf, uint32_t subl
 {
 	const struct pmu_model_caps *caps = &model->caps;
 
+	if (pmu_is_amd(model)) {
+		pmu_amd_cpuid(caps, leaf, regs);
+		return;
+	}
 	switch (leaf) {
 	case 0: highest_leaf(caps, regs); break;
 	case LEAF_FEATURES: features(caps, regs); break;

@@ -181,6 +181,7 @@ void pmu_model_count_branch(struct pmu_model *model, enum pmu_model_branch kind,
 	signals[SIGNAL_INDIRECT] += kind == PMU_MODEL_JMP_INDIRECT || kind == PMU_MODEL_CALL_INDIRECT;
 	signals[SIGNAL_MISPREDICTED] += missed;
 	signals[SIGNAL_MISPREDICTED_COND] += missed && cond;
+	signals[SIGNAL_TAKEN] += taken || !cond;
 	model->hot.pending = true;
 	if (model->hot.records && (taken || !cond))
 		pmu_lbr_branch(model, kind, missed, transfer);

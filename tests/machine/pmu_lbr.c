@@ -49,6 +49,8 @@ static enum pmu_lbr_type type_of(enum pmu_model_branch kind)
 
 unsigned pmu_lbr_depth(const struct pmu_model *model)
 {
+	if (pmu_is_amd(model))
+		return PMU_MODEL_LBRS_V2;
 	return pmu_model_has_arch_lbr(model) ? (unsigned)model->lbr.depth : model->caps.lbr_depth;
 }
 
@@ -57,6 +59,8 @@ bool pmu_lbr_enabled(const struct pmu_model *model)
 {
 	bool on = pmu_model_has_arch_lbr(model) ? model->lbr.ctl & LBR_CTL_EN : model->debugctl & DEBUGCTL_LBR;
 
+	if (pmu_is_amd(model))
+		return pmu_amd_lbr_enabled(model);
 	return on && !(model->global_status & STATUS_LBR_FRZ);
 }
 
@@ -70,7 +74,7 @@ uint64_t pmu_lbr_debugctl(const struct pmu_model *model, uint64_t value)
 }
 
 /* A branch belongs to the class it ends in. */
-static bool selected(const struct pmu_model *model, enum pmu_lbr_type type, const struct pmu_model_transfer *transfer)
+bool pmu_lbr_selected(const struct pmu_model *model, enum pmu_lbr_type type, const struct pmu_model_transfer *transfer)
 {
 	uint64_t suppressed = model->lbr.select;
 
@@ -96,7 +100,7 @@ static bool call_stack(const struct pmu_model *model)
 	return (select & ~both) == (SELECT_CALL_STACK | jumps) && (select & both) != both;
 }
 
-static void push(struct pmu_model *model, const struct pmu_lbr_entry *entry)
+void pmu_lbr_push(struct pmu_model *model, const struct pmu_lbr_entry *entry)
 {
 	struct pmu_lbr *lbr = &model->lbr;
 
@@ -149,7 +153,7 @@ static void record(struct pmu_model *model, enum pmu_lbr_type type, bool mispred
 	if (type == LBR_NEAR_RET && call_stack(model))
 		pop(model);
 	else
-		push(model, &entry);
+		pmu_lbr_push(model, &entry);
 }
 
 void pmu_lbr_branch(struct pmu_model *model, enum pmu_model_branch kind, bool mispredicted,
@@ -174,9 +178,13 @@ void pmu_lbr_retire(struct pmu_model *model)
 
 	if (!lbr->branching)
 		return;
+	if (pmu_is_amd(model)) {
+		pmu_amd_lbr_record(model, type, lbr->kind == PMU_MODEL_INT, lbr->mispredicted, &lbr->transfer);
+		return;
+	}
 	if (lbr->kind == PMU_MODEL_INT)
 		lbr->ler = lbr->last;
-	if (!selected(model, type, &lbr->transfer) || (lbr->kind == PMU_MODEL_CALL_NEXT && call_stack(model)))
+	if (!pmu_lbr_selected(model, type, &lbr->transfer) || (lbr->kind == PMU_MODEL_CALL_NEXT && call_stack(model)))
 		return;
 	record(model, type, lbr->mispredicted, &lbr->transfer);
 }
@@ -185,8 +193,12 @@ void pmu_lbr_retire(struct pmu_model *model)
 void pmu_model_record_event(struct pmu_model *model, const struct pmu_model_transfer *transfer)
 {
 	pmu_fold(model);
+	if (pmu_is_amd(model)) {
+		pmu_amd_event(model, transfer);
+		return;
+	}
 	model->lbr.ler = model->lbr.last;
-	if (selected(model, LBR_OTHER, transfer))
+	if (pmu_lbr_selected(model, LBR_OTHER, transfer))
 		record(model, LBR_OTHER, false, transfer);
 }
 

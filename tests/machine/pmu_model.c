@@ -48,6 +48,7 @@ static bool deliverable(uint32_t lvtpc)
 
 /*
  * Vol. 3A, "Local Vector Table": handling a PMI sets the mask. A PMI that finds it set is dropped, not kept for later.
+ * AMD's APIC does not set it: Linux' arch/x86/events/amd/core.c never clears it.
  */
 void pmu_deliver_pmi(struct pmu_model *model)
 {
@@ -57,7 +58,7 @@ void pmu_deliver_pmi(struct pmu_model *model)
 		model->dropped++;
 		return;
 	}
-	model->lvtpc |= LVT_MASKED;
+	model->lvtpc |= pmu_is_amd(model) ? 0 : LVT_MASKED;
 	model->delivered++;
 	model->ops.deliver_pmi(model->opaque, (enum pmu_model_delivery)((lvtpc & LVT_MODE) >> 8), lvtpc & LVT_VECTOR);
 }

@@ -1,6 +1,6 @@
 /*
- * A functional model of one logical processor's PMU, architectural versions 4 to 6: Ice Lake server, Sapphire Rapids or
- * a performance core of Arrow Lake.
+ * A functional model of one logical processor's PMU: Intel's, architectural versions 4 to 6 (Ice Lake server, Sapphire
+ * Rapids or a performance core of Arrow Lake), or AMD's, with PerfMonV2 and LBR v2 (Zen 4) or without (Zen 3).
  *
  * Written from the architecture, not from what pmuvisor needs. Plain C: the test machine (Bochs) and the host tests
  * link the same file. The caller reports what the processor does (an instruction retired, a branch, a memory access, a
@@ -8,7 +8,8 @@
  *
  * The rules and where they come from are named in the sources, one comment per rule: pmu_registers.c, pmu_count.c
  * (selection, overflow), pmu_events.c (and the predictor and cycle models), pmu_cache.c, pmu_pebs.c (when a record is
- * written), pmu_record.c (what is in it), pmu_model.c (PMI, VMX), pmu_cpuid.c.
+ * written), pmu_record.c (what is in it), pmu_model.c (PMI, VMX), pmu_cpuid.c; AMD's are in pmu_amd.c (registers, events,
+ * CPUID, SVM) and pmu_amd_lbr.c.
  */
 #ifndef PMU_MODEL_H
 #define PMU_MODEL_H
@@ -23,11 +24,15 @@ extern "C" {
 #define PMU_MODEL_MAX_GP    10
 #define PMU_MODEL_MAX_FIXED 4
 #define PMU_MODEL_MAX_LBRS  32
+#define PMU_MODEL_LBRS_V2   16 /* AMD's LBR v2 */
+
+enum pmu_model_vendor { PMU_MODEL_INTEL, PMU_MODEL_AMD };
 
 /* What this processor has; the caller owns it and may describe a smaller one (fewer counters) for comparison. */
 struct pmu_model_caps {
 	const char *name;
-	uint32_t signature;         /* family, model and stepping: CPUID.01H:EAX */
+	uint32_t signature; /* family, model and stepping: CPUID.01H:EAX */
+	enum pmu_model_vendor vendor;
 	unsigned version;           /* CPUID.0AH:EAX[7:0]: 4 to 6 */
 	unsigned nr_gp;             /* 1..10; above 8 only in version 6 */
 	unsigned nr_fixed;          /* 0..4, contiguous from 0 */
@@ -49,9 +54,14 @@ struct pmu_model_caps {
 	uint64_t pebs_frontend;  /* bits of MSR_PEBS_FRONTEND that can be written */
 	bool metrics_level_2;    /* PERF_METRICS has an upper half */
 	unsigned linear_width;   /* bits of a canonical linear address: 48 or 57 */
-	unsigned pmi_skid;       /* instructions that still retire between an overflow and its PMI */
+	/* AMD: CPUID.8000_0022H:EAX[2:0]. Of the fields above only names, counters, width and skid mean anything there. */
+	bool perfmon_v2;   /* the global registers */
+	bool lbr_v2;       /* the stack of PMU_MODEL_LBRS_V2 */
+	bool freezes;      /* DebugCtl[12:11] */
+	unsigned pmi_skid; /* instructions that still retire between an overflow and its PMI */
 };
 extern const struct pmu_model_caps pmu_model_icelake, pmu_model_sapphire_rapids, pmu_model_arrow_lake;
+extern const struct pmu_model_caps pmu_model_zen3, pmu_model_zen4;
 /* NULL: there is none of that name. */
 const struct pmu_model_caps *pmu_model_named(const char *name);
 
@@ -67,8 +77,8 @@ struct pmu_model_regs {
 
 struct pmu_model_ops {
 	/*
-	 * The local APIC accepted a PMI: LVTPC was unmasked and is masked now. `vector` matters for FIXED only; the
-	 * caller is the APIC, so an illegal one (below 16) is for its error status.
+	 * The local APIC accepted a PMI: LVTPC was unmasked, and is masked now on Intel. `vector` matters for FIXED only;
+	 * the caller is the APIC, so an illegal one (below 16) is for its error status.
 	 */
 	void (*deliver_pmi)(void *opaque, enum pmu_model_delivery mode, unsigned vector);
 	/*
@@ -133,6 +143,7 @@ struct pmu_model_hot {
 	bool branches;      /* somebody counts branches, or they are recorded */
 	bool accesses;      /* somebody counts memory accesses */
 	bool records;       /* the LBR stack records */
+	bool events;        /* delivered exceptions and interrupts are recorded, or counted as on AMD */
 };
 
 static inline struct pmu_model_hot *pmu_model_hot_part(struct pmu_model *model)
@@ -177,7 +188,7 @@ void pmu_model_count_access(struct pmu_model *model, unsigned kinds, uint64_t li
 void pmu_model_forget(struct pmu_model *model);
 
 /*
- * One instruction retired; `cpl` is the CPL it executed in. A REP string instruction retires once, at its last
+ * One instruction retired; `cpl` is the CPL that pmu_model_counted_cpl() says. A REP string instruction retires once, at its last
  * iteration; a faulting or VM-exiting instruction never. Branches and memory accesses of the instruction are reported
  * before it retires and belong to it. A PMI caused by it is delivered before this returns, if the skid is 0; a PEBS record
  * that is due then, with its PMI, is for pmu_model_pebs_assist().
@@ -210,7 +221,7 @@ static inline void pmu_model_branch(struct pmu_model *model, enum pmu_model_bran
  */
 static inline void pmu_model_event(struct pmu_model *model, struct pmu_model_transfer transfer)
 {
-	if (pmu_model_hot_part(model)->records)
+	if (pmu_model_hot_part(model)->events)
 		pmu_model_record_event(model, &transfer);
 }
 
@@ -273,6 +284,26 @@ bool pmu_model_vmentry_guest_ok(const struct pmu_model *model,
 				const struct pmu_model_vmcs *vmcs); /* else exit reason 33 */
 void pmu_model_vmentry(struct pmu_model *model, const struct pmu_model_vmcs *vmcs);
 void pmu_model_vmexit(struct pmu_model *model, struct pmu_model_vmcs *vmcs);
+
+/* Of an instruction that changed the CPL: whether it counts where it executed (Intel) or where it led (AMD). */
+unsigned pmu_model_counted_cpl(const struct pmu_model *model, unsigned before, unsigned after);
+
+/*
+ * SVM transitions, and EFER.SVME, whenever it may have changed. VMRUN is an instruction of the guest for AMD's counters:
+ * the caller retires it after pmu_model_vmrun(), in the guest's CPL. #VMEXIT is an event of the host's. With LBR virtualization the fields below are loaded by VMRUN and written by #VMEXIT, else they are left
+ * alone.
+ */
+struct pmu_model_vmcb {
+	bool lbr_virtualization;                             /* 0B8H[0] */
+	uint64_t debugctl, br_from, br_to, int_from, int_to; /* 670H to 690H */
+	uint64_t dbg_extn_cfg, lbr_select;                   /* 698H, B70H: with LBR v2 */
+	struct pmu_model_branch_v2 {
+		uint64_t from, to;
+	} lbrs[PMU_MODEL_LBRS_V2]; /* A70H: the newest first */
+};
+void pmu_model_svme(struct pmu_model *model, bool on);
+void pmu_model_vmrun(struct pmu_model *model, const struct pmu_model_vmcb *vmcb);
+void pmu_model_svm_exit(struct pmu_model *model, struct pmu_model_vmcb *vmcb);
 
 /*
  * SDM Vol. 1, "Architectural LBR State": XSAVE component 15, only with architectural LBR. The image is the component in

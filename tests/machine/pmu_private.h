@@ -146,6 +146,7 @@ enum pmu_signal {
 	SIGNAL_INDIRECT,
 	SIGNAL_MISPREDICTED,
 	SIGNAL_MISPREDICTED_COND,
+	SIGNAL_TAKEN, /* near or far */
 	NR_SIGNALS,
 };
 
@@ -247,6 +248,13 @@ struct pmu_metrics {
 	bool stale;     /* fixed counter 3 was written, and the metrics not since */
 };
 
+/* pmu_amd.c, pmu_amd_lbr.c */
+struct pmu_amd {
+	bool svme, in_guest;
+	uint64_t dbg_extn_cfg;
+	struct pmu_model_vmcb host; /* what LBR virtualization keeps for #VMEXIT */
+};
+
 struct pmu_model {
 	struct pmu_model_hot hot; /* first: pmu_model.h reaches it by a cast */
 	struct pmu_model_caps caps;
@@ -286,6 +294,7 @@ struct pmu_model {
 
 	struct pmu_pebs pebs;       /* pmu_pebs.c */
 	struct pmu_metrics metrics; /* pmu_metrics.c */
+	struct pmu_amd amd;
 };
 _Static_assert(offsetof(struct pmu_model, hot) == 0, "the inline calls in pmu_model.h cast to it");
 
@@ -299,6 +308,11 @@ static inline unsigned pmu_status_bit(unsigned i)
 static inline bool pmu_has(const struct pmu_model *model, uint64_t capability)
 {
 	return model->caps.perf_capabilities & capability;
+}
+
+static inline bool pmu_is_amd(const struct pmu_model *model)
+{
+	return model->caps.vendor == PMU_MODEL_AMD;
 }
 
 static inline uint64_t pmu_counter_mask(const struct pmu_model *model)
@@ -317,6 +331,8 @@ unsigned pmu_signal_rate(enum pmu_signal signal);
  */
 void pmu_fold(struct pmu_model *model);
 void pmu_configure(struct pmu_model *model);
+/* AMD: an exception, an interrupt or #VMEXIT, which led to `cpl`. */
+void pmu_count_event(struct pmu_model *model, unsigned cpl);
 
 /*
  * pmu_lbr.c. A taken branch, reported before it retires; pmu_lbr_retire() records it then. Entry 0 is the newest; false:
@@ -326,6 +342,9 @@ bool pmu_lbr_enabled(const struct pmu_model *model);
 void pmu_lbr_branch(struct pmu_model *model, enum pmu_model_branch kind, bool mispredicted,
 		    const struct pmu_model_transfer *transfer);
 void pmu_lbr_retire(struct pmu_model *model);
+/* A branch of that type is one that LBR_SELECT or IA32_LBR_CTL asks for. */
+bool pmu_lbr_selected(const struct pmu_model *model, enum pmu_lbr_type type, const struct pmu_model_transfer *transfer);
+void pmu_lbr_push(struct pmu_model *model, const struct pmu_lbr_entry *entry);
 unsigned pmu_lbr_depth(const struct pmu_model *model);
 bool pmu_lbr_entry(const struct pmu_model *model, unsigned age, struct pmu_lbr_entry *entry);
 void pmu_lbr_reset(struct pmu_model *model);
@@ -364,6 +383,21 @@ bool pmu_rdpmc_metrics(struct pmu_model *model, uint64_t *value);
 void pmu_clear_metrics(struct pmu_model *model);
 void pmu_reset_metrics(struct pmu_model *model);
 
+/* pmu_amd.c, pmu_amd_lbr.c: what AMD does otherwise. */
+extern const struct pmu_register_kind pmu_amd_registers[], pmu_amd_lbr_registers[];
+enum pmu_signal pmu_amd_signal(uint64_t ctl);
+bool pmu_amd_counts_here(const struct pmu_model *model, uint64_t ctl);
+bool pmu_amd_rdpmc(struct pmu_model *model, uint32_t ecx, uint64_t *value);
+void pmu_amd_cpuid(const struct pmu_model_caps *caps, uint32_t leaf, uint32_t regs[4]);
+uint64_t pmu_amd_debugctl_writable(const struct pmu_model *model);
+bool pmu_amd_lbr_enabled(const struct pmu_model *model);
+void pmu_amd_event(struct pmu_model *model, const struct pmu_model_transfer *transfer);
+/* `event`: an exception or interrupt, or INT n and its like, which are one too. */
+void pmu_amd_lbr_record(struct pmu_model *model, enum pmu_lbr_type type, bool event, bool mispredicted,
+			const struct pmu_model_transfer *transfer);
+void pmu_amd_lbr_read(const struct pmu_model *model, struct pmu_model_vmcb *state);
+void pmu_amd_lbr_write(struct pmu_model *model, const struct pmu_model_vmcb *state);
+
 /* pmu_cache.c */
 void pmu_forget_accesses(struct pmu_model *model);
 
@@ -385,7 +419,10 @@ size_t pmu_build_record(struct pmu_model *model, uint64_t applicable, void *reco
 /* The groups of that record, as in PEBS_DATA_CFG. */
 uint64_t pmu_record_config(const struct pmu_model *model, uint64_t applicable);
 
-/* pmu_registers.c */
+/* pmu_registers.c. A write to a register that decides what counts: false, and nothing done, if it is not `writable`. */
+bool pmu_read_counter(struct pmu_model *model, unsigned i, uint64_t *value);
+void pmu_write_counter(struct pmu_model *model, unsigned i, uint64_t value);
+bool pmu_write_config(struct pmu_model *model, uint64_t *reg, uint64_t value, uint64_t writable);
 uint64_t pmu_gp_bits(const struct pmu_model *model);
 uint64_t pmu_fixed_bits(const struct pmu_model *model);
 uint64_t pmu_global_ctrl_writable(const struct pmu_model *model);

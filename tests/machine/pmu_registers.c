@@ -107,7 +107,7 @@ static bool write_faults(struct pmu_model *model, unsigned n, uint64_t value)
 	return false;
 }
 
-static bool read_counter(struct pmu_model *model, unsigned i, uint64_t *value)
+bool pmu_read_counter(struct pmu_model *model, unsigned i, uint64_t *value)
 {
 	pmu_fold(model);
 	*value = model->counters[i].value;
@@ -115,7 +115,7 @@ static bool read_counter(struct pmu_model *model, unsigned i, uint64_t *value)
 }
 
 /* At once, also while it counts, and without an overflow. The instruction writing it is the first it may count. */
-static void write_counter(struct pmu_model *model, unsigned i, uint64_t value)
+void pmu_write_counter(struct pmu_model *model, unsigned i, uint64_t value)
 {
 	pmu_fold(model);
 	model->counters[i].value = value & pmu_counter_mask(model);
@@ -125,7 +125,7 @@ static void write_counter(struct pmu_model *model, unsigned i, uint64_t value)
 
 static bool read_pmc(struct pmu_model *model, unsigned n, uint64_t *value)
 {
-	return n < model->caps.nr_gp && read_counter(model, n, value);
+	return n < model->caps.nr_gp && pmu_read_counter(model, n, value);
 }
 
 /* "Architectural Performance Monitoring Version 1": only EAX counts, extended with its sign to the counter's width. */
@@ -133,7 +133,7 @@ static bool write_pmc(struct pmu_model *model, unsigned n, uint64_t value)
 {
 	if (n >= model->caps.nr_gp)
 		return false;
-	write_counter(model, n, (uint64_t)(int64_t)(int32_t)(uint32_t)value);
+	pmu_write_counter(model, n, (uint64_t)(int64_t)(int32_t)(uint32_t)value);
 	return true;
 }
 
@@ -147,7 +147,7 @@ static bool write_full(struct pmu_model *model, unsigned n, uint64_t value)
 {
 	if (n >= model->caps.nr_gp || value & ~pmu_counter_mask(model))
 		return false;
-	write_counter(model, n, value);
+	pmu_write_counter(model, n, value);
 	return true;
 }
 
@@ -158,7 +158,7 @@ static bool write_a_pmc(struct pmu_model *model, unsigned n, uint64_t value)
 
 static bool read_fixed(struct pmu_model *model, unsigned m, uint64_t *value)
 {
-	return m < model->caps.nr_fixed && read_counter(model, PMU_MODEL_MAX_GP + m, value);
+	return m < model->caps.nr_fixed && pmu_read_counter(model, PMU_MODEL_MAX_GP + m, value);
 }
 
 /* "Architectural Performance Monitoring Version 2": the bits above the width are reserved and must be written 0. */
@@ -166,7 +166,7 @@ static bool write_fixed(struct pmu_model *model, unsigned m, uint64_t value)
 {
 	if (m >= model->caps.nr_fixed || value & ~pmu_counter_mask(model))
 		return false;
-	write_counter(model, PMU_MODEL_MAX_GP + m, value);
+	pmu_write_counter(model, PMU_MODEL_MAX_GP + m, value);
 	return true;
 }
 
@@ -174,7 +174,7 @@ static bool write_fixed(struct pmu_model *model, unsigned m, uint64_t value)
  * A register that decides what counts. The new value holds from the instruction writing it on: of a WRMSR that enables
  * a counter and the one that disables it again, the first is counted and the second is not.
  */
-static bool write_config(struct pmu_model *model, uint64_t *reg, uint64_t value, uint64_t writable)
+bool pmu_write_config(struct pmu_model *model, uint64_t *reg, uint64_t value, uint64_t writable)
 {
 	if (value & ~writable)
 		return false;
@@ -194,7 +194,7 @@ static bool read_evtsel(struct pmu_model *model, unsigned n, uint64_t *value)
 
 static bool write_evtsel(struct pmu_model *model, unsigned n, uint64_t value)
 {
-	return n < model->caps.nr_gp && write_config(model, &model->evtsel[n], value, evtsel_writable(model));
+	return n < model->caps.nr_gp && pmu_write_config(model, &model->evtsel[n], value, evtsel_writable(model));
 }
 
 /*
@@ -240,7 +240,7 @@ static bool read_fixed_ctr_ctrl(struct pmu_model *model, unsigned n, uint64_t *v
 static bool write_fixed_ctr_ctrl(struct pmu_model *model, unsigned n, uint64_t value)
 {
 	(void)n;
-	return write_config(model, &model->fixed_ctr_ctrl, value, fixed_ctr_ctrl_writable(model));
+	return pmu_write_config(model, &model->fixed_ctr_ctrl, value, fixed_ctr_ctrl_writable(model));
 }
 
 static bool read_global_ctrl(struct pmu_model *model, unsigned n, uint64_t *value)
@@ -253,7 +253,7 @@ static bool read_global_ctrl(struct pmu_model *model, unsigned n, uint64_t *valu
 static bool write_global_ctrl(struct pmu_model *model, unsigned n, uint64_t value)
 {
 	(void)n;
-	return write_config(model, &model->global_ctrl, value, pmu_global_ctrl_writable(model));
+	return pmu_write_config(model, &model->global_ctrl, value, pmu_global_ctrl_writable(model));
 }
 
 static bool read_global_status(struct pmu_model *model, unsigned n, uint64_t *value)
@@ -278,7 +278,7 @@ static bool write_status_reset(struct pmu_model *model, unsigned n, uint64_t val
 	(void)n;
 	if (value & ~status_clearable(model))
 		return false;
-	return write_config(model, &model->global_status, model->global_status & ~value, ~UINT64_C(0));
+	return pmu_write_config(model, &model->global_status, model->global_status & ~value, ~UINT64_C(0));
 }
 
 /* Sets the bits; raises no interrupt. A bit 59 set here freezes the counters like a PMI. */
@@ -287,7 +287,7 @@ static bool write_status_set(struct pmu_model *model, unsigned n, uint64_t value
 	(void)n;
 	if (value & ~status_settable(model))
 		return false;
-	return write_config(model, &model->global_status, model->global_status | value, ~UINT64_C(0));
+	return pmu_write_config(model, &model->global_status, model->global_status | value, ~UINT64_C(0));
 }
 
 /* "IA32_PERF_GLOBAL_INUSE MSR": worked out from the selectors. */
@@ -326,7 +326,7 @@ static bool read_debugctl(struct pmu_model *model, unsigned n, uint64_t *value)
 static bool write_debugctl(struct pmu_model *model, unsigned n, uint64_t value)
 {
 	(void)n;
-	return write_config(model, &model->debugctl, pmu_lbr_debugctl(model, value), DEBUGCTL_WRITABLE);
+	return pmu_write_config(model, &model->debugctl, pmu_lbr_debugctl(model, value), DEBUGCTL_WRITABLE);
 }
 
 static bool read_misc_enable(struct pmu_model *model, unsigned n, uint64_t *value)
@@ -357,6 +357,8 @@ static bool write_misc_enable(struct pmu_model *model, unsigned n, uint64_t valu
  */
 static uint64_t *storage(struct pmu_model *model, uint32_t msr)
 {
+	if (pmu_is_amd(model))
+		return NULL;
 	switch (msr) {
 	case MSR_OFFCORE_RSP_0:
 	case MSR_OFFCORE_RSP_0 + 1: return &model->offcore_rsp[msr - MSR_OFFCORE_RSP_0];
@@ -382,9 +384,10 @@ static const struct pmu_register_kind counting_registers[] = {
 	{ 0 },
 };
 
-static const struct pmu_register_kind *const register_tables[] = {
-	counting_registers, pmu_lbr_registers, pmu_lbr_arch_registers, pmu_pebs_registers, pmu_metrics_registers,
+static const struct pmu_register_kind *const intel_tables[] = {
+	counting_registers, pmu_lbr_registers, pmu_lbr_arch_registers, pmu_pebs_registers, pmu_metrics_registers, NULL,
 };
+static const struct pmu_register_kind *const amd_tables[] = { pmu_amd_registers, pmu_amd_lbr_registers, NULL };
 
 static const struct pmu_register_kind *find_in(const struct pmu_register_kind *kind, uint32_t msr)
 {
@@ -393,12 +396,13 @@ static const struct pmu_register_kind *find_in(const struct pmu_register_kind *k
 	return kind->count ? kind : NULL;
 }
 
-static const struct pmu_register_kind *find_kind(uint32_t msr)
+static const struct pmu_register_kind *find_kind(const struct pmu_model *model, uint32_t msr)
 {
+	const struct pmu_register_kind *const *table = pmu_is_amd(model) ? amd_tables : intel_tables;
 	const struct pmu_register_kind *kind = NULL;
 
-	for (unsigned i = 0; !kind && i < sizeof(register_tables) / sizeof(register_tables[0]); i++)
-		kind = find_in(register_tables[i], msr);
+	while (!kind && *table)
+		kind = find_in(*table++, msr);
 	return kind;
 }
 
@@ -409,7 +413,7 @@ static enum pmu_model_answer done_or_gp(bool done)
 
 enum pmu_model_answer pmu_model_rdmsr(struct pmu_model *model, uint32_t msr, uint64_t *value)
 {
-	const struct pmu_register_kind *kind = find_kind(msr);
+	const struct pmu_register_kind *kind = find_kind(model, msr);
 	const uint64_t *stored = storage(model, msr);
 
 	if (kind)
@@ -422,7 +426,7 @@ enum pmu_model_answer pmu_model_rdmsr(struct pmu_model *model, uint32_t msr, uin
 
 enum pmu_model_answer pmu_model_wrmsr(struct pmu_model *model, uint32_t msr, uint64_t value)
 {
-	const struct pmu_register_kind *kind = find_kind(msr);
+	const struct pmu_register_kind *kind = find_kind(model, msr);
 	uint64_t *stored = storage(model, msr);
 
 	if (kind)
@@ -442,6 +446,8 @@ enum pmu_model_answer pmu_model_rdpmc(struct pmu_model *model, uint32_t ecx, uin
 {
 	unsigned n = ecx & 0xffff;
 
+	if (pmu_is_amd(model))
+		return done_or_gp(pmu_amd_rdpmc(model, ecx, value));
 	switch (ecx >> 16) {
 	case RDPMC_GP: return done_or_gp(read_pmc(model, n, value));
 	case RDPMC_METRICS: return done_or_gp(n == 0 && pmu_rdpmc_metrics(model, value));
@@ -467,4 +473,5 @@ void pmu_reset_registers(struct pmu_model *model)
 			     ~(pmu_has(model, PERF_CAP_PEBS_BASELINE) ? MISC_ENABLE_PEBS_UNAVAILABLE : 0);
 	pmu_reset_pebs(model);
 	pmu_reset_metrics(model);
+	memset(&model->amd, 0, sizeof(model->amd));
 }

@@ -60,7 +60,8 @@ static inline void machine_start(struct machine *machine, const struct pmu_model
 	assert_non_null(machine->model);
 	pmu_model_apic_enabled(machine->model, true);
 	pmu_model_write_lvtpc(machine->model, LVT_NMI);
-	assert_int_equal(pmu_model_wrmsr(machine->model, MSR_IA32_PERF_GLOBAL_CTRL, 0), PMU_MODEL_DONE);
+	if (caps->vendor == PMU_MODEL_INTEL)
+		assert_int_equal(pmu_model_wrmsr(machine->model, MSR_IA32_PERF_GLOBAL_CTRL, 0), PMU_MODEL_DONE);
 }
 
 static inline struct machine *machine_new(const struct pmu_model_caps *caps)
