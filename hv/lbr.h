@@ -50,6 +50,7 @@ struct lbr_ops {
 	void (*swap)(struct lbr_state *out, const struct lbr_state *in, unsigned entries);
 	/* While nothing records: the branches, newest first. Returns how many there are. */
 	unsigned (*read)(struct lbr_branch branches[LBR_MAX_ENTRIES], unsigned entries);
+	bool switches_ler; /* swap() does, with all the rest, the last exception record */
 	/* What makes them record every branch: the bit in DEBUGCTL, or a control register of their own; the other is 0. */
 	uint64_t debugctl, control;
 };

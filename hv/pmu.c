@@ -143,6 +143,7 @@ static bool clear_status(struct cpu *cpu, uint64_t value)
 	if (value & (pmu->guest | PMU_STATUS_PMI))
 		pmi_land(cpu);
 	pmu->guest_status &= ~value;
+	value &= ~host_flags(pmu);
 	if (value)
 		pmu->ops->clear_status(value);
 	pmu_update_gate(pmu);

@@ -143,6 +143,21 @@ static bool read_perf_capabilities(struct cpu *cpu, uint32_t msr, uint64_t *valu
 	return true;
 }
 
+/* Where the host records in root mode between the guest's branches, it may hold one of the host's. */
+static bool shares_ler(const struct pmu *pmu)
+{
+	const struct lbr *lbr = &pmu->lbr;
+
+	return lbr->guests && lbr->hosts && !lbr->ops->switches_ler && pmu->host_sampling & pmu->host_in_host;
+}
+
+static bool read_ler(struct cpu *cpu, uint32_t msr, uint64_t *value)
+{
+	(void)cpu, (void)msr;
+	*value = 0;
+	return true;
+}
+
 static uint64_t fixed_fields(uint64_t counters, uint64_t bits)
 {
 	uint64_t fields = 0;
@@ -285,6 +300,7 @@ enum when {
 	WITHOUT_LEGACY_LBR,
 	WITHOUT_ARCH_LBR,
 	WITHOUT_LBR, /* of either kind */
+	SHARED_LER,
 };
 
 static const struct guest_msr {
@@ -313,6 +329,7 @@ static const struct guest_msr {
 	{ MSR_IA32_PEBS_ENABLE, 1, TRAP_WRITE, WITH_PEBS, NULL, write_pebs_enable },
 	{ MSR_PEBS_DATA_CFG, 1, TRAP_WRITE, NARROW_PEBS, NULL, write_data_cfg },
 	{ MSR_IA32_DS_AREA, 1, TRAP_WRITE, WITH_PEBS, NULL, write_ds_area },
+	{ MSR_IA32_LER_FROM, 2, TRAP_READ, SHARED_LER, read_ler, NULL }, /* and LER_TO */
 	/* Hidden whole: */
 	{ MSR_LBR_SELECT, 2, TRAP_BOTH, WITHOUT_LEGACY_LBR, NULL, NULL }, /* and LASTBRANCH_TOS */
 	{ MSR_IA32_LER_FROM, 2, TRAP_BOTH, WITHOUT_LBR, NULL, NULL },
@@ -348,6 +365,7 @@ static bool applies(const struct pmu *pmu, enum when when, bool open)
 	case WITHOUT_LEGACY_LBR: return !has_legacy_lbr(pmu);
 	case WITHOUT_ARCH_LBR: return !has_arch_lbr(pmu);
 	case WITHOUT_LBR: return !pmu->lbr.guests;
+	case SHARED_LER: return shares_ler(pmu);
 	}
 	return false;
 }

@@ -124,5 +124,6 @@ const struct lbr_ops lbr_arch = {
 	.empty = arch_empty,
 	.swap = arch_swap,
 	.read = arch_read,
+	.switches_ler = true,
 	.control = CONTROL_ALL,
 };

@@ -16,7 +16,7 @@ struct legacy_entry {
 	uint64_t from, to, info;
 };
 
-/* LER isn't in it: it may be read-only. */
+/* LER isn't in it: SDM Vol. 4 has it read-only. */
 struct legacy_state {
 	uint64_t select, tos;
 	struct legacy_entry entries[ENTRIES];

@@ -62,6 +62,26 @@ static void test_falsified_count(void)
 	tap_check(after - before >= 100, "1: and the host's counter counts the guest, which falsifies it");
 }
 
+static uint64_t host_counts(void)
+{
+	uint64_t before = rdpmc(HOST_COUNTER);
+
+	cpuid(0, 0);
+	return rdpmc(HOST_COUNTER) - before;
+}
+
+/* Not a guest's to see but by its RDPMC: in direct mode CTR_Frz is the hardware's, and stops all counters. */
+static void test_frozen_host(void)
+{
+	uint64_t running = host_counts(), frozen;
+
+	wrmsr(MSR_IA32_PERF_GLOBAL_STATUS_SET, PERF_GLOBAL_STATUS_CTR_FRZ);
+	frozen = host_counts();
+	wrmsr(MSR_IA32_PERF_GLOBAL_STATUS_RESET, PERF_GLOBAL_STATUS_CTR_FRZ);
+	tap_check(running && !frozen && host_counts(), "a guest's freeze stops the host's counters too: %lu, %lu",
+		  running, frozen);
+}
+
 static void test_rdpmc(void)
 {
 	bool open = boot_mode() == MODE_DIRECT || boot_number("rdpmc", 0);
@@ -156,8 +176,10 @@ void test_main(void)
 {
 	pmu_init();
 	test_hidden_bits();
-	if (boot_mode() == MODE_DIRECT)
+	if (boot_mode() == MODE_DIRECT) {
 		test_falsified_count();
+		test_frozen_host();
+	}
 	test_rdpmc();
 	test_window();
 	test_time();

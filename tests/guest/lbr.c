@@ -232,8 +232,16 @@ static void on_ud(struct trap_frame *frame)
 	frame->rip = (uint64_t)branches_fault_resume;
 }
 
+/* `switched` in the arguments: the host's records in root mode go into the same LER, which reads 0 then. */
+static bool ler_is_hidden(void)
+{
+	return boot_number("switched", 0) && !lbr.architectural;
+}
+
 static void test_exception(void)
 {
+	uint64_t from = ler_is_hidden() ? 0 : (uint64_t)branches_fault_jump;
+	uint64_t to = ler_is_hidden() ? 0 : (uint64_t)branches_fault_ud2;
 	struct lbr_entry entry;
 
 	seen.count = 0;
@@ -241,8 +249,8 @@ static void test_exception(void)
 	run(branches_fault, USER_ALL);
 	trap_handle(VECTOR_UD, 0);
 	tap_check(seen.count == 1 && seen.rip == (uint64_t)branches_fault_ud2, "exception: taken once");
-	tap_check(seen.ler_from == (uint64_t)branches_fault_jump && seen.ler_to == (uint64_t)branches_fault_ud2,
-		  "exception: LER is the jump before, %lx to %lx", seen.ler_from, seen.ler_to);
+	tap_check(seen.ler_from == from && seen.ler_to == to, "exception: LER is %s, %lx to %lx",
+		  ler_is_hidden() ? "hidden" : "the jump before", seen.ler_from, seen.ler_to);
 	entry = lbr_entry(0);
 	tap_equal(entry.to, (uint64_t)branches_fault_resume, "exception: its IRET is the newest entry of ring 3");
 	trap_handle(VECTOR_UD, on_ud);

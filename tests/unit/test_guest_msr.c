@@ -589,6 +589,33 @@ static void debugctl_keeps_root_recording(void **state)
 	assert_int_equal(recordings, 1);
 }
 
+static void check_ler(enum msr_trap trap)
+{
+	memset(found, TRAP_NEVER, sizeof(found));
+	guest_msr_traps(&cpu.pmu, false, record, found);
+	assert_int_equal(found[0x1dd], trap);
+	assert_int_equal(found[0x1de], trap);
+}
+
+/* What can't be switched is hidden, where both record. */
+static void last_exceptions_tell_nothing_of_the_host(void **state)
+{
+	static const struct lbr_ops switched = { .record = no_recording, .switches_ler = true, .debugctl = BIT(0) };
+
+	(void)state;
+	cpu.pmu.lbr.ops = &legacy;
+	cpu.pmu.lbr.guests = cpu.pmu.lbr.hosts = true;
+	check_ler(TRAP_NEVER);
+	cpu.pmu.host_sampling = cpu.pmu.host_in_host = BIT(7);
+	check_ler(TRAP_READ);
+	msrs[0x1dd] = msrs[0x1de] = 0x1234;
+	assert_int_equal(rdmsr(0x1dd), 0);
+	assert_int_equal(rdmsr(0x1de), 0);
+	wrmsr_faults(0x1dd, 0);
+	cpu.pmu.lbr.ops = &switched;
+	check_ler(TRAP_NEVER);
+}
+
 static void xss_has_no_pt_and_lbr_only_for_its_owner(void **state)
 {
 	(void)state;
@@ -782,6 +809,7 @@ int main(void)
 		cmocka_unit_test_setup(debugctl_is_split, setup),
 		cmocka_unit_test_setup(debugctl_with_lbrs, setup),
 		cmocka_unit_test_setup(debugctl_keeps_root_recording, setup),
+		cmocka_unit_test_setup(last_exceptions_tell_nothing_of_the_host, setup),
 		cmocka_unit_test_setup(xss_has_no_pt_and_lbr_only_for_its_owner, setup),
 		cmocka_unit_test_setup(capabilities_are_two_and_the_lbr_format, setup),
 		cmocka_unit_test_setup(apic_base, setup),

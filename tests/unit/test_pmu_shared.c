@@ -237,6 +237,16 @@ static void a_full_buffer_is_a_pmi_of_the_guest(void **state)
 	assert_int_equal(status, PMU_STATUS_PEBS);
 }
 
+static void an_uncore_pmi_is_the_guest_s(void **state)
+{
+	(void)state;
+	status = BIT(61);
+	pmi();
+	assert_true(cpu.nmi.pending);
+	assert_int_equal(cpu.pmu.stats.host_pmis, 0);
+	assert_int_equal(read_global(PMU_STATUS), BIT(61));
+}
+
 static void so_are_metrics(void **state)
 {
 	(void)state;
@@ -280,6 +290,21 @@ static void status_is_there_without_a_pmi(void **state)
 	assert_true(pmu_write_global(&cpu, PMU_STATUS_CLEAR, PMU_STATUS_PEBS | BIT(2)));
 	assert_int_equal(status, HOST);
 	assert_int_equal(read_global(PMU_STATUS), 0);
+}
+
+/* `lbr = host`: what is in the hardware is the host's, what the guest sets and clears is in memory. */
+static void the_host_s_freeze_is_not_the_guest_s(void **state)
+{
+	(void)state;
+	cpu.pmu.lbr.hosts = true;
+	pmu_update_gate(&cpu.pmu);
+	status = PMU_STATUS_LBR_FROZEN | HOST;
+	assert_int_equal(read_global(PMU_STATUS), 0);
+	assert_true(pmu_write_global(&cpu, PMU_STATUS_SET, PMU_STATUS_LBR_FROZEN));
+	assert_int_equal(read_global(PMU_STATUS), PMU_STATUS_LBR_FROZEN);
+	assert_true(pmu_write_global(&cpu, PMU_STATUS_CLEAR, PMU_STATUS_LBR_FROZEN));
+	assert_int_equal(read_global(PMU_STATUS), 0);
+	assert_int_equal(status, PMU_STATUS_LBR_FROZEN | HOST);
 }
 
 static void setting_the_bit_arms(void **state)
@@ -370,10 +395,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(armed_bits_stay_at_a_host_pmi, setup),
 		cmocka_unit_test_setup(a_full_buffer_is_a_pmi_of_the_guest, setup),
+		cmocka_unit_test_setup(an_uncore_pmi_is_the_guest_s, setup),
 		cmocka_unit_test_setup(so_are_metrics, setup),
 		cmocka_unit_test_setup(an_armed_counter_may_interrupt_too, setup),
 		cmocka_unit_test_setup(a_full_buffer_freezes, setup),
 		cmocka_unit_test_setup(status_is_there_without_a_pmi, setup),
+		cmocka_unit_test_setup(the_host_s_freeze_is_not_the_guest_s, setup),
 		cmocka_unit_test_setup(setting_the_bit_arms, setup),
 		cmocka_unit_test_setup(so_does_an_emulated_wrap, setup),
 		cmocka_unit_test_setup(a_window_leaves_armed_bits_alone, setup),
