@@ -25,12 +25,10 @@ void lbr_init(struct pmu *pmu, enum config_lbr owner)
 	lbr->ops->record(false);
 	lbr->guests = owner != CONFIG_LBR_HOST;
 	lbr->hosts = owner != CONFIG_LBR_GUEST;
-	if (lbr->hosts)
-		lbr->ops->empty(&lbr->host_state, lbr->caps.entries);
-	if (!lbr->guests)
-		lbr->ops->clear(lbr->caps.entries); /* of what the firmware recorded */
 	if (lbr->guests)
 		pmu->status_stays |= PMU_STATUS_LBR_FROZEN;
+	else
+		lbr->ops->clear(lbr->caps.entries); /* of what the firmware recorded */
 }
 
 void lbr_update_gate(struct pmu *pmu)
@@ -50,7 +48,7 @@ static void to_host(struct pmu *pmu)
 {
 	struct lbr *lbr = &pmu->lbr;
 
-	lbr->ops->swap(&lbr->guest_state, &lbr->host_state, lbr->caps.entries);
+	lbr->ops->save(&lbr->guest_state, lbr->caps.entries);
 	pmu->status_stays &= ~PMU_STATUS_LBR_FROZEN;
 	if (pmu->ops->status() & PMU_STATUS_LBR_FROZEN) {
 		pmu->guest_status |= PMU_STATUS_LBR_FROZEN;
@@ -63,7 +61,7 @@ static void to_guest(struct pmu *pmu)
 	struct lbr *lbr = &pmu->lbr;
 
 	lbr->ops->record(false);
-	lbr->ops->swap(&lbr->host_state, &lbr->guest_state, lbr->caps.entries);
+	lbr->ops->load(&lbr->guest_state, lbr->caps.entries);
 	pmu->status_stays |= PMU_STATUS_LBR_FROZEN;
 	if (pmu_is_open(pmu))
 		return; /* a window has opened: the guest's status is in the hardware already */

@@ -6,7 +6,8 @@
  * host:  the guest has none. They record behind its back while a host event with a period counts in the guest, and in
  *	  root mode while one counts there. What they hold at a PMI of such an event is captured.
  * both:  in the guest they are the guest's. While a host event with a period counts in root mode they are the host's
- *	  there: exit and entry switch the whole state.
+ *	  there: the exit saves the guest's, the entry loads them. The host's begin empty at each exit, so that what is
+ *	  captured is one path.
  */
 #ifndef HV_LBR_H
 #define HV_LBR_H
@@ -24,8 +25,8 @@ struct lbr_branch {
 };
 
 /*
- * All of one owner's, while the other has the registers; the layout is the vendor's, and so is an alignment beyond this
- * one: as the member's it would be that of every structure around it.
+ * The guest's, while the host has the registers; the layout is the vendor's, and so is an alignment beyond this one: as
+ * the member's it would be that of every structure around it.
  */
 struct lbr_state {
 	_Alignas(uint64_t) uint8_t bytes[LBR_STATE_SIZE];
@@ -33,7 +34,7 @@ struct lbr_state {
 
 struct lbr_caps {
 	unsigned entries; /* at most LBR_MAX_ENTRIES */
-	bool switchable;  /* VM entry and exit start and stop recording, and swap() works */
+	bool switchable;  /* VM entry and exit start and stop recording, and the state can be saved and loaded */
 };
 
 /* One kind of LBRs. All run in root mode. */
@@ -42,15 +43,15 @@ struct lbr_ops {
 	bool (*ident)(struct lbr_caps *caps); /* false: this processor has none of this kind */
 	/* Records every branch from now on, until a PMI freezes it; or stops. */
 	void (*record)(bool on);
-	/* Empties the stack. */
+	/* While nothing records: empties the stack. */
 	void (*clear)(unsigned entries);
-	/* Makes `state` that of an empty stack. */
-	void (*empty)(struct lbr_state *state, unsigned entries);
-	/* While nothing records: the registers go to `out` and become `in`. */
-	void (*swap)(struct lbr_state *out, const struct lbr_state *in, unsigned entries);
+	/* The same, once all registers are in `state`. */
+	void (*save)(struct lbr_state *state, unsigned entries);
+	/* While nothing records: back to what was saved. */
+	void (*load)(const struct lbr_state *state, unsigned entries);
 	/* While nothing records: the branches, newest first. Returns how many there are. */
 	unsigned (*read)(struct lbr_branch branches[LBR_MAX_ENTRIES], unsigned entries);
-	bool switches_ler; /* swap() does, with all the rest, the last exception record */
+	bool switches_ler; /* save() and load() do, with all the rest, the last exception record */
 	/* What makes them record every branch: the bit in DEBUGCTL, or a control register of their own; the other is 0. */
 	uint64_t debugctl, control;
 };
@@ -64,7 +65,7 @@ struct lbr {
 	bool hosts;  /* and the host has them, or shares them */
 	bool root;   /* from the next exit on they are the host's in root mode, */
 	bool now;    /* and they are now */
-	struct lbr_state guest_state, host_state;
+	struct lbr_state guest_state;
 	/* The newest capture. */
 	struct lbr_branch branches[LBR_MAX_ENTRIES];
 	unsigned nr_branches;

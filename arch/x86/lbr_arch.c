@@ -11,6 +11,9 @@
 
 #define CONTROL_ALL (LBR_CTL_ENABLE | LBR_CTL_OS | LBR_CTL_USR | LBR_CTL_BRANCHES)
 
+#define XSAVE_ALIGNMENT    64
+#define XCOMP_BV_COMPACTED BIT(63)
+
 /* "XSAVE Area", "Compacted Format": the legacy region isn't touched where only component 15 is asked for. */
 struct xsave_area {
 	uint8_t legacy[512];
@@ -21,10 +24,6 @@ struct xsave_area {
 	} entries[LBR_MAX_ENTRIES];
 };
 _Static_assert(sizeof(struct xsave_area) == 576 + 808, "SDM Vol. 1, \"Architectural LBR State\"");
-
-#define XSAVE_ALIGNMENT    64
-#define XCOMP_BV_COMPACTED BIT(63)
-
 _Static_assert(sizeof(struct xsave_area) + XSAVE_ALIGNMENT - sizeof(uint64_t) <= LBR_STATE_SIZE,
 	       "hv/lbr.h has room for it");
 
@@ -73,31 +72,42 @@ static void arch_clear(unsigned entries)
 	reg_wrmsr(MSR_IA32_LBR_DEPTH, entries);
 }
 
-static void arch_empty(struct lbr_state *state, unsigned entries)
-{
-	*area(state) = (struct xsave_area){
-		.xstate_bv = XSTATE_LBR,
-		.xcomp_bv = XCOMP_BV_COMPACTED | XSTATE_LBR,
-		.depth = entries,
-	};
-}
-
-/*
- * If the guest has chosen another depth since, the host's older entries are lost with it ("XRSTORS" zeroes them): they
- * are its own to lose. The guest's come back with the depth they were saved with. What the guest's XSS lacks is there
- * only for these two instructions, since CPUID's answers depend on it too.
- */
-static void arch_swap(struct lbr_state *out, const struct lbr_state *in, unsigned entries)
+/* What the guest's XSS lacks is there only for as long as this takes, since CPUID's answers depend on it too. */
+static uint64_t open_xss(void)
 {
 	uint64_t xss = reg_rdmsr(MSR_IA32_XSS);
 
-	(void)entries;
 	if (!(xss & XSTATE_LBR))
 		reg_wrmsr(MSR_IA32_XSS, xss | XSTATE_LBR);
-	reg_xsaves(area(out), XSTATE_LBR);
-	reg_xrstors(area(in), XSTATE_LBR);
+	return xss;
+}
+
+static void close_xss(uint64_t xss)
+{
 	if (!(xss & XSTATE_LBR))
 		reg_wrmsr(MSR_IA32_XSS, xss);
+}
+
+/* Emptied by XRSTORS of the component's initial configuration, which leaves the depth as the guest has chosen it. */
+static void arch_save(struct lbr_state *state, unsigned entries)
+{
+	static const _Alignas(XSAVE_ALIGNMENT) struct xsave_area initial = { .xcomp_bv = XCOMP_BV_COMPACTED |
+											 XSTATE_LBR };
+	uint64_t xss = open_xss();
+
+	(void)entries;
+	reg_xsaves(area(state), XSTATE_LBR);
+	reg_xrstors(&initial, XSTATE_LBR);
+	close_xss(xss);
+}
+
+static void arch_load(const struct lbr_state *state, unsigned entries)
+{
+	uint64_t xss = open_xss();
+
+	(void)entries;
+	reg_xrstors(area(state), XSTATE_LBR);
+	close_xss(xss);
 }
 
 static unsigned arch_read(struct lbr_branch branches[LBR_MAX_ENTRIES], unsigned entries)
@@ -121,8 +131,8 @@ const struct lbr_ops lbr_arch = {
 	.ident = arch_ident,
 	.record = arch_record,
 	.clear = arch_clear,
-	.empty = arch_empty,
-	.swap = arch_swap,
+	.save = arch_save,
+	.load = arch_load,
 	.read = arch_read,
 	.switches_ler = true,
 	.control = CONTROL_ALL,

@@ -46,8 +46,18 @@ static void legacy_record(bool on)
 	reg_wrmsr(MSR_IA32_DEBUGCTL, on ? DEBUGCTL_LBR | DEBUGCTL_FREEZE_LBRS_ON_PMI : 0);
 }
 
-static void save(struct legacy_state *state, unsigned entries)
+/* A branch from nowhere ends the stack; a filter of 0 suppresses nothing. */
+static void legacy_clear(unsigned entries)
 {
+	reg_wrmsr(MSR_LBR_SELECT, 0);
+	for (uint32_t i = 0; i < entries; i++)
+		reg_wrmsr(MSR_LASTBRANCH_0_FROM + i, 0);
+}
+
+static void legacy_save(struct lbr_state *to, unsigned entries)
+{
+	struct legacy_state *state = (struct legacy_state *)to->bytes;
+
 	state->select = reg_rdmsr(MSR_LBR_SELECT);
 	state->tos = reg_rdmsr(MSR_LASTBRANCH_TOS);
 	for (uint32_t i = 0; i < entries; i++) {
@@ -55,10 +65,13 @@ static void save(struct legacy_state *state, unsigned entries)
 		state->entries[i].to = reg_rdmsr(MSR_LASTBRANCH_0_TO + i);
 		state->entries[i].info = reg_rdmsr(MSR_LBR_INFO_0 + i);
 	}
+	legacy_clear(entries);
 }
 
-static void load(const struct legacy_state *state, unsigned entries)
+static void legacy_load(const struct lbr_state *from, unsigned entries)
 {
+	const struct legacy_state *state = (const struct legacy_state *)from->bytes;
+
 	reg_wrmsr(MSR_LBR_SELECT, state->select);
 	reg_wrmsr(MSR_LASTBRANCH_TOS, state->tos);
 	for (uint32_t i = 0; i < entries; i++) {
@@ -66,26 +79,6 @@ static void load(const struct legacy_state *state, unsigned entries)
 		reg_wrmsr(MSR_LASTBRANCH_0_TO + i, state->entries[i].to);
 		reg_wrmsr(MSR_LBR_INFO_0 + i, state->entries[i].info);
 	}
-}
-
-/* A filter of 0 suppresses nothing. */
-static void legacy_empty(struct lbr_state *state, unsigned entries)
-{
-	(void)entries;
-	*(struct legacy_state *)state->bytes = (struct legacy_state){ .select = 0 };
-}
-
-static void legacy_clear(unsigned entries)
-{
-	static const struct legacy_state empty;
-
-	load(&empty, entries);
-}
-
-static void legacy_swap(struct lbr_state *out, const struct lbr_state *in, unsigned entries)
-{
-	save((struct legacy_state *)out->bytes, entries);
-	load((const struct legacy_state *)in->bytes, entries);
 }
 
 static unsigned legacy_read(struct lbr_branch branches[LBR_MAX_ENTRIES], unsigned entries)
@@ -108,8 +101,8 @@ const struct lbr_ops lbr_legacy = {
 	.ident = legacy_ident,
 	.record = legacy_record,
 	.clear = legacy_clear,
-	.empty = legacy_empty,
-	.swap = legacy_swap,
+	.save = legacy_save,
+	.load = legacy_load,
 	.read = legacy_read,
 	.debugctl = DEBUGCTL_LBR,
 };

@@ -53,7 +53,6 @@ static int setup(void **state)
 	memset(msrs, 0, sizeof(msrs));
 	lbr = (struct lbr){ .guests = true, .hosts = true };
 	hidden_below = false;
-	lbr_legacy.empty(&lbr.host_state, DEPTH);
 	return 0;
 }
 
@@ -78,16 +77,6 @@ static void expect(uint64_t owner)
 	assert_memory_equal(found, msrs, sizeof(found));
 }
 
-static void to_host(void)
-{
-	lbr_legacy.swap(&lbr.guest_state, &lbr.host_state, DEPTH);
-}
-
-static void to_guest(void)
-{
-	lbr_legacy.swap(&lbr.host_state, &lbr.guest_state, DEPTH);
-}
-
 static void only_formats_with_info_are_known(void **state)
 {
 	(void)state;
@@ -106,13 +95,24 @@ static void the_whole_stack_is_switched(void **state)
 {
 	(void)state;
 	fill(GUESTS);
-	to_host();
-	assert_int_equal(msrs[MSR_LASTBRANCH_0_FROM], 0);
+	lbr_legacy.save(&lbr.guest_state, DEPTH);
 	fill(HOSTS);
-	to_guest();
+	lbr_legacy.load(&lbr.guest_state, DEPTH);
 	expect(GUESTS);
-	to_host();
-	expect(HOSTS);
+}
+
+static void the_host_s_begins_empty_and_unfiltered(void **state)
+{
+	struct lbr_branch branches[LBR_MAX_ENTRIES];
+
+	(void)state;
+	fill(GUESTS);
+	lbr_legacy.save(&lbr.guest_state, DEPTH);
+	assert_int_equal(msrs[MSR_LBR_SELECT], 0);
+	assert_int_equal(lbr_legacy.read(branches, DEPTH), 0);
+	msrs[MSR_LASTBRANCH_TOS] = 31;
+	msrs[MSR_LASTBRANCH_0_FROM + 31] = HOSTS;
+	assert_int_equal(lbr_legacy.read(branches, DEPTH), 1);
 }
 
 static void the_newest_are_read_first(void **state)
@@ -144,6 +144,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(only_formats_with_info_are_known, setup),
 		cmocka_unit_test_setup(the_whole_stack_is_switched, setup),
+		cmocka_unit_test_setup(the_host_s_begins_empty_and_unfiltered, setup),
 		cmocka_unit_test_setup(the_newest_are_read_first, setup),
 		cmocka_unit_test_setup(recording_freezes_at_a_pmi, setup),
 	};
