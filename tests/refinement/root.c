@@ -11,8 +11,9 @@
 
 #define ROOT_RIP     UINT64_C(0x7f000000)
 #define ROOT_HANDLER UINT64_C(0x7f008000)
-#define ROOT_TICKS                                                                                                     \
-	32 /* a whole period of the slowest clock an event counts, so that root mode leaves its phase alone */
+/* A whole period of the slowest clock an event counts, so that root mode leaves its phase alone. */
+#define ROOT_TICKS    32
+#define PHYSICAL_BITS 46
 
 /* An NMI in root mode does what trap.c does with it: leaves a note. */
 void root_boundary(void)
@@ -129,6 +130,8 @@ void reg_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
 {
 	regs[0] = regs[1] = regs[2] = regs[3] = 0;
 	pmu_model_cpuid(hw.guest.model, leaf, subleaf, regs);
+	if (leaf == CPUID_ADDRESS_SIZES)
+		regs[0] = PHYSICAL_BITS;
 	if (leaf == CPUID_XSAVE && subleaf == 1) {
 		regs[0] |= CPUID_XSAVE_1_EAX_XSAVES;
 		regs[2] |= XSTATE_LBR;
