@@ -355,13 +355,15 @@ void pmu_poll(struct cpu *cpu)
 void pmu_apic_access(struct cpu *cpu)
 {
 	struct pmu *pmu = &cpu->pmu;
-	uint64_t status;
+	uint64_t status, taken;
 
 	quiesce(pmu);
 	status = land(cpu);
 	if (cpu->nmi.in_root)
 		return; /* comes first; the guest's access exits again */
-	pmu->guest_status |= pmu_take_status(pmu, status);
+	taken = pmu_take_status(pmu, status);
+	pmu->guest_status |= taken;
+	pmu->step_armed = status & ~taken;
 	take_late(pmu, status);
 	host_events_hold(pmu, true);
 	lvtpc_write(pmu->guest_lvtpc);
@@ -374,7 +376,7 @@ void pmu_apic_access(struct cpu *cpu)
 void pmu_apic_accessed(struct cpu *cpu)
 {
 	struct pmu *pmu = &cpu->pmu;
-	uint64_t status, guest;
+	uint64_t status;
 
 	if (!pmu->gate.step)
 		return; /* an NMI came first */
@@ -384,9 +386,8 @@ void pmu_apic_accessed(struct cpu *cpu)
 	if (!pmu->borrowed)
 		return; /* a window has opened meanwhile */
 	pmu->guest_lvtpc = lvtpc_read();
-	guest = pmu_take_status(pmu, status);
-	pmu->guest_status |= guest;
-	if (sending(pmu, guest))
+	pmu->guest_status |= pmu_take_status(pmu, status);
+	if (sending(pmu, status & ~pmu->host & ~pmu->step_armed))
 		freeze(cpu);
 	settle(pmu);
 }

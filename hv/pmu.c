@@ -97,13 +97,13 @@ static void pmu_open(struct pmu *pmu)
 static void pmu_close(struct cpu *cpu, uint64_t freeze)
 {
 	struct pmu *pmu = &cpu->pmu;
-	uint64_t status = pmi_land(cpu);
+	uint64_t status = pmi_land(cpu), hidden = status & (pmu->host | (PMU_METRICS & ~pmu->controls));
 
 	pmu->guest_freeze = freeze;
 	pmu->guest_ctrl = pmu->gate.guest_ctrl & pmu->controls;
 	pmu->guest_status = pmu_take_status(pmu, status);
-	if (status & pmu->host) /* only the guest can have set these, while it could */
-		pmu->ops->clear_status(status & pmu->host);
+	if (hidden) /* only the guest can have set these, while it could */
+		pmu->ops->clear_status(hidden);
 	lvtpc_close(pmu);
 }
 

@@ -133,6 +133,7 @@ struct pmu {
 	uint64_t guest_freeze; /* while closed: DEBUGCTL's two freeze bits, as PMU_STATUS_*_FROZEN */
 	uint32_t guest_lvtpc;  /* while closed: what the guest's LVTPC holds, */
 	bool borrowed;         /* and whether the hardware's holds the host's instead */
+	uint64_t step_armed;   /* overflows of before gate.step, whose records are still to come */
 	/* The host's: */
 	uint64_t host_in_guest, host_in_host; /* counters live in guest mode, in root mode */
 	uint64_t host_sampling;               /* counters with a period, */
