@@ -42,16 +42,6 @@ void hardware_boundary(bool late)
 	processor_boundary(&hw.guest);
 }
 
-/* The last PMI has no cause that is still to be seen: its PEBS record has been written since. */
-static bool has_no_cause(void)
-{
-	const struct pmu *pmu = &hw.cpu.pmu;
-	uint64_t status = 0;
-
-	pmu_model_rdmsr(hw.guest.model, MSR_IA32_PERF_GLOBAL_STATUS, &status);
-	return !(status & (pmu->host_sampling | pmu->guest | PMU_STATUS_PMI));
-}
-
 /* While closed, an NMI's is pmuvisor's to judge. */
 void hardware_note_pmi(void)
 {
@@ -63,7 +53,7 @@ void hardware_note_pmi(void)
 	if (signals == hw.signals)
 		return;
 	hw.signals = signals;
-	if (guests || !hw.guest.pmi_is_nmi || dropped != hw.dropped || has_no_cause())
+	if (guests || !hw.guest.pmi_is_nmi || dropped != hw.dropped)
 		hw.own_pmis++;
 	hw.dropped = dropped;
 }
@@ -84,6 +74,11 @@ struct arrivals hardware_arrivals_at_commit(void)
 struct arrivals hardware_arrivals_at_retirement(void)
 {
 	return hw.at_retirement;
+}
+
+bool hardware_overtaken(void)
+{
+	return hw.overtaken;
 }
 
 bool hardware_nmi_waits(void)
@@ -156,12 +151,14 @@ static void execute_natively(const struct step *step, struct outcome *outcome)
 {
 	bool branch = step->kind == STEP_BRANCH || step->kind == STEP_IRET;
 	bool under_way = processor_pmi_under_way(&hw.guest);
+	uint64_t signals = hw.signals;
 
 	hw.at_commit = hw.at_retirement = hardware_arrivals();
 	processor_execute(&hw.guest, step, outcome);
 	hardware_note_pmi();
 	if (under_way)
 		hw.at_retirement = hardware_arrivals();
+	hw.overtaken = signals != hw.signals && processor_pmi_under_way(&hw.guest);
 	hw.step_done = hw.applied.step && step->kind != STEP_NMI;
 	if (!outcome->fault && step->kind != STEP_NMI)
 		truth_retired(&hw.truth, &hw.guest, &hw.cpu.pmu, hw.applied.open ? TRUTH_OPEN : TRUTH_CLOSED, step->cpl,
@@ -175,6 +172,7 @@ void hardware_execute(const struct step *step, struct outcome *outcome)
 
 	hw.step = step;
 	hw.exits = 0;
+	hw.overtaken = false;
 	hw.at_commit = hw.at_retirement = hardware_arrivals();
 	if (hw.skids)
 		processor_set_skid(&hw.guest, step->skid);

@@ -26,6 +26,8 @@ struct arrivals hardware_arrivals_at_retirement(void);
 
 /* An NMI waits to be taken by the guest, wherever. */
 bool hardware_nmi_waits(void);
+/* The last instruction brought a PMI and, later in its course, sent another. */
+bool hardware_overtaken(void);
 
 /* The guest's part of the machine. */
 struct processor *hardware_processor(void);

@@ -32,6 +32,7 @@ struct hardware {
 	/* PMIs that reached the guest's LVTPC without pmuvisor, of all signals so far. */
 	uint64_t own_pmis, signals, dropped;
 	struct arrivals at_commit, at_retirement;
+	bool overtaken; /* a PMI arrived with the last instruction, which sent the next */
 	bool skids;
 	struct truth truth;
 };

@@ -128,12 +128,29 @@ static void close_gap(struct run *run, uint64_t signalled)
 	hardware_boundary(false);
 }
 
+/* PMIs that arrived after the last instruction, or by then. */
+static uint64_t arrived(void)
+{
+	return hardware_arrivals().pmis - hardware_arrivals_at_retirement().pmis;
+}
+
+static bool arrived_before_retirement(void)
+{
+	return hardware_arrivals_at_retirement().pmis != hardware_arrivals_at_commit().pmis;
+}
+
+/* Of two PMIs the first was still under way when the instruction began, and isn't one with the second. */
+static bool first_of_two(const struct run *run)
+{
+	return hardware_overtaken() && !arrived_before_retirement() && arrived() && processor_pmi_under_way(&run->bare);
+}
+
 /*
  * A PMI is under way bare until it arrives under pmuvisor: before the instruction, with its NMI taken there too, or
  * while it executes, or before it is counted,
  */
 static void step_bare(struct run *run, const struct step *step, struct outcome *outcome, bool timeless,
-		      const struct arrivals *before)
+		      const struct arrivals *before, bool landed)
 {
 	struct arrivals commit = hardware_arrivals_at_commit();
 
@@ -141,7 +158,7 @@ static void step_bare(struct run *run, const struct step *step, struct outcome *
 		processor_land(&run->bare);
 	if (commit.nmis != before->nmis)
 		processor_boundary(&run->bare);
-	run->bare.lands = hardware_arrivals_at_retirement().pmis != commit.pmis;
+	run->bare.lands = arrived_before_retirement() || landed;
 	if (timeless)
 		processor_execute_timeless(&run->bare, step, outcome);
 	else
@@ -152,16 +169,16 @@ static void step_bare(struct run *run, const struct step *step, struct outcome *
  * or after it. If an NMI is taken there, the PMI's comes before it and is one with it, or after it: the architecture
  * leaves that open, and the other machine tells.
  */
-static void boundary_bare(struct run *run)
+static void boundary_bare(struct run *run, bool landed)
 {
 	const struct processor *under = hardware_processor();
-	bool arrived = hardware_arrivals().pmis != hardware_arrivals_at_retirement().pmis;
+	bool lands = arrived() != landed;
 	bool taken = run->bare.nmi_latched && !run->bare.nmi_blocked;
 
-	if (arrived && taken && under->nmis + hardware_nmi_waits() == run->bare.nmis + 1)
+	if (lands && taken && under->nmis + hardware_nmi_waits() == run->bare.nmis + 1)
 		processor_land(&run->bare);
 	processor_boundary(&run->bare);
-	if (arrived)
+	if (lands)
 		processor_land(&run->bare);
 	processor_boundary(&run->bare);
 }
@@ -174,18 +191,20 @@ static void step_once(struct run *run, const struct step *step, bool late)
 	uint64_t mask = run->hidden_bits && is_global(step) ? ~hardware_hidden() : BITS(63, 0);
 	uint64_t signalled = pmis(hardware_processor());
 	struct arrivals before = hardware_arrivals();
+	bool landed;
 
 	if (exception_hidden_bits(step)) {
 		on_bare.value &= ~hardware_hidden();
 		run->hidden_bits = true;
 	}
 	hardware_execute(step, &under);
-	step_bare(run, &on_bare, &bare, under.exited, &before);
+	hardware_boundary(late);
+	landed = first_of_two(run);
+	step_bare(run, &on_bare, &bare, under.exited, &before, landed);
 	if (step->kind == STEP_RDMSR && plan_is_lbr_info(step->index))
 		bare.value &= mask = ~PLAN_LBR_TIME;
 	compare_outcome(&bare, &under, mask);
-	hardware_boundary(late);
-	boundary_bare(run);
+	boundary_bare(run, landed);
 	if (exception_lvtpc_gap(hardware_processor(), step))
 		close_gap(run, signalled);
 	run->hidden_bits &= hardware_is_open();
