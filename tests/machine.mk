@@ -31,11 +31,16 @@ $(GUEST_DIR)/machine_vmx.so: $(MACHINE_VMX) $(GUEST_DIR)/libguest.a
 $(MACHINE)/vmx.img: $(GUEST_DIR)/machine_vmx.efi
 	tools/image.sh $@ $<:EFI/BOOT/BOOTX64.EFI
 
+# With several processors the order of their turns could differ, too.
+$(MACHINE)/smp.img: $(GUEST_DIR)/smp.efi
+	tools/image.sh $@ $<:EFI/BOOT/BOOTX64.EFI
+
 # Judges the machine bare, before anything is judged on it.
-machine-test: machine $(MACHINE)/vmx.img
+machine-test: machine $(MACHINE)/vmx.img $(MACHINE)/smp.img
 	tests/guest/run.sh bare machine_vmx
 	MODEL=sapphire_rapids tests/guest/run.sh bare machine_vmx
 	tests/machine/check-determinism.sh $(MACHINE)/vmx.img $(MACHINE)/determinism
+	tests/machine/check-determinism.sh $(MACHINE)/smp.img $(MACHINE)/determinism-smp --cpus 4
 	tests/machine/check-verdicts.sh $(MACHINE)/vmx.img $(MACHINE)/verdicts
 .PHONY: machine-test
 

@@ -32,6 +32,9 @@ cases() {
 		echo "tests/guest/run.sh $mode hidden 'lbr = host' 'pebs = off' 'host-fixed = 3'"
 		echo "TAG=hidden GUEST_ARGS=metrics=0 tests/guest/run.sh $mode metrics 'host-fixed = 3'"
 	done
+	for cpus in 2 4; do
+		echo "CPUS=$cpus tests/guest/run.sh bare smp"
+	done
 	for guest in lbr lbr_xsaves; do
 		for model in icelake $models; do
 			for mode in bare direct shared; do

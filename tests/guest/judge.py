@@ -62,6 +62,15 @@ def misplaced(stats):
     return [f"{count[1]} PEBS records were written in root mode"] if int(count[1]) else []
 
 
+def lost_nmis(lines, stats):
+    """NMIs that had to be sent again; of those that the machine saw merge with another, some must be."""
+    resent = sum(int(line.split()[1]) for line in lines if line.startswith("smp_nmis_resent "))
+    merged = re.search(r"^nmis_merged (\d+)$", stats, re.MULTILINE)
+    if merged and resent <= int(merged[1]):
+        return []
+    return [f"{resent} NMIs were sent again, but only {merged and merged[1]} merged"]
+
+
 def unsaid(mode, name, directory):
     return [f"{port} lacks {pattern.pattern!r}" for port, pattern in AFTERWARDS.get(name, {}).items()
             if not (mode == "bare" and port == "com2") and not pattern.search(read(directory / f"{port}.txt"))]
@@ -72,7 +81,7 @@ def main():
     title = "-".join(filter(None, (mode, name, tag)))
     lines = guest_lines(read(directory / "com1.txt"))
     reasons = judge(lines, int(sys.argv[5]), int(sys.argv[6])) + unsaid(mode, name, directory)
-    reasons += misplaced(last_stats(directory))
+    reasons += misplaced(last_stats(directory)) + lost_nmis(lines, last_stats(directory))
     if mode != "bare":
         reasons += branches.complaints(name, *(read(directory / file) for file in ("pmuvisor.conf", "com1.txt", "com2.txt")),
                                        last_stats(directory))

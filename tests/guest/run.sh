@@ -4,7 +4,8 @@
 # Runs one guest on the test machine and judges it: bare (as the firmware's boot loader), or under pmuvisor in direct
 # mode (no host event in guest mode) or shared mode (host events live). Further lines go into pmuvisor.conf; an `event`
 # among them replaces the mode's own. GUEST_ARGS: words for the guest, such as pmis=100000. TAG: a name for the run.
-# MODEL: the processor, icelake if not given (see tests/machine/run); the name of another goes before the tag.
+# MODEL: the processor, icelake if not given (see tests/machine/run); the name of another goes before the tag. CPUS: the
+# number of processors, 1 if not given; another goes there, too.
 # The outcome lies in build/tests/guest/out/; the exit status is 0 if the guest passed.
 set -eu
 
@@ -13,7 +14,9 @@ mode=$1 name=$2
 shift 2
 
 model=${MODEL:-icelake}
+cpus=${CPUS:-1}
 tag=${TAG:-}
+[ "$cpus" = 1 ] || tag=cpus$cpus${tag:+-$tag}
 [ "$model" = icelake ] || tag=$model${tag:+-$tag}
 build=${BUILD:-build}
 efi=$build/tests/guest/$name.efi
@@ -28,7 +31,7 @@ triple_fault) expected=125 ;;
 returns) expected=124 deadline=1200000000 ;; # the firmware goes on, and waits for a key
 esac
 
-echo "mode=$mode ${GUEST_ARGS:-}" > "$out/guest.args"
+echo "mode=$mode cpus=$cpus ${GUEST_ARGS:-}" > "$out/guest.args"
 {
 	echo 'guest = \guest.efi'
 	case "$mode $*" in
@@ -51,6 +54,6 @@ esac
 
 tools/image.sh "$out/disk.img" "${files[@]}" "$out/guest.args:guest.args"
 status=0
-tests/machine/run --model "$model" --disk "$out/disk.img" --out "$out" --deadline "$deadline" > "$out/run.txt" || status=$?
+tests/machine/run --model "$model" --cpus "$cpus" --disk "$out/disk.img" --out "$out" --deadline "$deadline" > "$out/run.txt" || status=$?
 rm -f "$out/disk.img"
 tests/guest/judge.py "$mode" "$name" "$tag" "$out" "$status" "$expected"

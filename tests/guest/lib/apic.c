@@ -22,15 +22,27 @@ void apic_write(unsigned offset, uint32_t value)
 		*(volatile uint32_t *)(APIC_PAGE + offset) = value;
 }
 
-void apic_init(void)
+static void enable_masked(void)
 {
 	static const uint16_t lvt[] = { APIC_LVT_TIMER, APIC_LVT_THERMAL, APIC_LVTPC,
 					APIC_LVT_LINT0, APIC_LVT_LINT1,   APIC_LVT_ERROR };
 
-	x2apic = rdmsr(MSR_IA32_APIC_BASE) & APIC_BASE_X2APIC;
 	apic_write(APIC_SVR, SVR_ENABLE | SPURIOUS_VECTOR);
 	for (unsigned i = 0; i < sizeof(lvt) / sizeof(lvt[0]); i++)
 		apic_write(lvt[i], LVT_MASKED);
+}
+
+void apic_init(void)
+{
+	x2apic = rdmsr(MSR_IA32_APIC_BASE) & APIC_BASE_X2APIC;
+	enable_masked();
+}
+
+void apic_init_other(void)
+{
+	if (x2apic)
+		apic_enter_x2apic();
+	enable_masked();
 }
 
 void apic_eoi(void)
@@ -38,19 +50,24 @@ void apic_eoi(void)
 	apic_write(APIC_EOI, 0);
 }
 
+void apic_send(uint32_t id, uint32_t icr)
+{
+	if (x2apic) {
+		wrmsr(X2APIC_MSR(APIC_ICR_LOW), (uint64_t)id << 32 | icr);
+		return;
+	}
+	apic_write(APIC_ICR_HIGH, id << 24);
+	apic_write(APIC_ICR_LOW, icr);
+	while (apic_read(APIC_ICR_LOW) & ICR_PENDING)
+		;
+}
+
 /* The shorthand for self knows only fixed interrupts. SDM Vol. 3A, "Valid Combinations for the ... ICR". */
 void apic_self_nmi(void)
 {
 	uint32_t id = apic_read(APIC_ID);
 
-	if (x2apic) {
-		wrmsr(X2APIC_MSR(APIC_ICR_LOW), (uint64_t)id << 32 | ICR_NMI);
-		return;
-	}
-	apic_write(APIC_ICR_HIGH, id); /* both have the ID in bits 31:24 */
-	apic_write(APIC_ICR_LOW, ICR_NMI);
-	while (apic_read(APIC_ICR_LOW) & ICR_PENDING)
-		;
+	apic_send(x2apic ? id : id >> 24, ICR_NMI);
 }
 
 void apic_enter_x2apic(void)

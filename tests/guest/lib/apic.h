@@ -16,6 +16,9 @@
 #define APIC_ICR_HIGH    0x310
 #define ICR_SELF         0x40000
 #define ICR_NMI          0x400
+#define ICR_INIT         0x500
+#define ICR_STARTUP      0x600 /* with the number of a page below 1 MiB as its vector */
+#define ICR_ASSERT       0x4000
 #define ICR_PENDING      0x1000
 #define APIC_LVT_TIMER   0x320
 #define APIC_LVT_THERMAL 0x330
@@ -32,6 +35,10 @@ void apic_init(void);
 uint32_t apic_read(unsigned offset);
 void apic_write(unsigned offset, uint32_t value);
 void apic_eoi(void);
+/* On another processor: the same, in the mode in which the first one is. */
+void apic_init_other(void);
+/* An interprocessor interrupt; `icr` is the register's low half. Returns when it has left. */
+void apic_send(uint32_t id, uint32_t icr);
 /* An NMI to this processor. */
 void apic_self_nmi(void);
 /* From xAPIC to x2APIC; there is no way back short of a reset. */

@@ -20,6 +20,8 @@
 #define MSR_IA32_VMX_BASIC       0x480
 #define MSR_IA32_VMX_VMFUNC      0x491
 
+#define MSR_IA32_GS_BASE 0xc0000101
+
 #define CR0_PG      BIT(31)
 #define CR0_WP      BIT(16)
 #define CR0_NE      BIT(5)
@@ -85,6 +87,14 @@ static inline uint64_t read_cr0(void)
 	uint64_t value;
 
 	asm volatile("mov %%cr0, %0" : "=r"(value) : : "memory");
+	return value;
+}
+
+static inline uint64_t read_cr3(void)
+{
+	uint64_t value;
+
+	asm volatile("mov %%cr3, %0" : "=r"(value) : : "memory");
 	return value;
 }
 

@@ -71,7 +71,7 @@ static void own_processor(void)
 	out8(PIC1_DATA, 0xff);
 	out8(PIC2_DATA, 0xff);
 	paging_init();
-	trap_init();
+	trap_init(0);
 	apic_init();
 }
 

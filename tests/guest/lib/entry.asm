@@ -5,9 +5,11 @@ bits 64
 %define KERNEL_CODE	0x08
 %define USER_DATA	0x18 | 3
 %define USER_CODE	0x20 | 3
-%define USER_STACK_SIZE	8192
 %define RFLAGS_USER	0x202		; IF and the bit that is always one
 %define VECTOR_USER_EXIT 0x80
+; struct this_cpu, this_cpu.h
+%define USER_CALLER	0
+%define USER_STACK_TOP	8
 
 extern trap_dispatch
 
@@ -78,9 +80,9 @@ user_run:
 	push	r13
 	push	r14
 	push	r15
-	mov	[user_caller], rsp
+	mov	[abs gs:USER_CALLER], rsp
 	push	qword USER_DATA
-	lea	rax, [user_stack_top]
+	mov	rax, [abs gs:USER_STACK_TOP]
 	push	rax
 	push	qword RFLAGS_USER
 	push	qword USER_CODE
@@ -89,7 +91,7 @@ user_run:
 
 ; INT 80h came from ring 3: its frame is on the trap stack and can be forgotten.
 user_return:
-	mov	rsp, [user_caller]
+	mov	rsp, [abs gs:USER_CALLER]
 	pop	r15
 	pop	r14
 	pop	r13
@@ -114,12 +116,5 @@ trap_load:
 	push	qword KERNEL_CODE
 	push	rax
 	retfq
-
-section .bss align=16
-user_stack:
-	resb	USER_STACK_SIZE
-user_stack_top:
-user_caller:
-	resq	1
 
 section .note.GNU-stack noalloc noexec nowrite progbits

@@ -3,7 +3,7 @@
 #include "pmu.h"
 #include "trap.h"
 
-struct sampler sampler;
+struct sampler_state samplers[SMP_MAX];
 
 /* What has been counted past the overflow belongs to the next period. */
 static void reload(unsigned counter)
@@ -26,7 +26,7 @@ static void acknowledge(uint64_t status)
 	}
 }
 
-static void on_pmi(struct trap_frame *frame)
+void sampler_on_pmi(struct trap_frame *frame)
 {
 	uint64_t status;
 
@@ -47,8 +47,8 @@ static void on_pmi(struct trap_frame *frame)
 void sampler_init(unsigned vector)
 {
 	pmu_reset();
-	sampler = (struct sampler){ .lvtpc = vector == VECTOR_NMI ? LVT_NMI : vector };
-	trap_handle(vector, on_pmi);
+	sampler = (struct sampler_state){ .lvtpc = vector == VECTOR_NMI ? LVT_NMI : vector };
+	trap_handle(vector, sampler_on_pmi);
 	apic_write(APIC_LVTPC, sampler.lvtpc);
 }
 

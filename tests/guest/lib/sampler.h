@@ -7,10 +7,13 @@
 
 #include <stdint.h>
 
+#include "this_cpu.h"
+#include "trap.h"
+
 #define SAMPLER_MAX 64
 
 /* Counters have the numbers of their GLOBAL_STATUS bits. */
-struct sampler {
+struct sampler_state {
 	uint64_t counters;             /* GLOBAL_CTRL while sampling */
 	uint64_t period[SAMPLER_MAX];  /* 0: counts without sampling */
 	uint64_t samples[SAMPLER_MAX]; /* overflows handled */
@@ -19,10 +22,14 @@ struct sampler {
 	uint64_t strangers;            /* status bits of counters that don't sample, added up */
 	uint32_t lvtpc;                /* what the handler writes to LVTPC at its end */
 };
-extern struct sampler sampler;
+/* Each processor has one, and is meant where nothing else is said. */
+extern struct sampler_state samplers[SMP_MAX];
+#define sampler (samplers[this_cpu()])
 
 /* Forgets the last run. LVTPC delivers an NMI, or, with a vector other than VECTOR_NMI, that vector. */
 void sampler_init(unsigned vector);
+/* The PMI handler, for tests with an NMI handler of their own. */
+void sampler_on_pmi(struct trap_frame *frame);
 /* `rings`: PERFEVTSEL_USR, _OS or both. A fixed counter takes no event. `period` 0: only count. */
 void sampler_add(unsigned counter, uint64_t event, uint64_t rings, uint64_t period);
 /* Runs `work` in ring 3 with the counters on. */

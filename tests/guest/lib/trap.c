@@ -1,8 +1,10 @@
 #include "trap.h"
 #include "cpu.h"
 #include "tap.h"
+#include "this_cpu.h"
 
 #define STACK_SIZE  16384
+#define USER_STACK  8192
 #define NR_VECTORS  256
 #define STUB_SIZE   16
 #define KERNEL_CODE 0x08
@@ -41,11 +43,16 @@ uint64_t guard_resume;
 int64_t guard_vector;
 uint64_t guard_error;
 
-static uint64_t gdt[7];
+static struct processor {
+	uint8_t trap_stack[STACK_SIZE] __attribute__((aligned(16)));
+	uint8_t user_stack[USER_STACK] __attribute__((aligned(16)));
+	struct this_cpu this_cpu;
+	uint64_t gdt[7];
+	struct tss tss;
+} processors[SMP_MAX];
+
 static struct gate idt[NR_VECTORS];
-static struct tss tss;
 static trap_handler handlers[NR_VECTORS];
-static uint8_t trap_stack[STACK_SIZE] __attribute__((aligned(16)));
 
 static struct gate gate_of(unsigned vector, uint64_t type)
 {
@@ -58,31 +65,46 @@ static struct gate gate_of(unsigned vector, uint64_t type)
 }
 
 /* In the order of the selectors in entry.asm: kernel code and data, user data and code, TSS. */
-static void gdt_fill(void)
+static void gdt_fill(uint64_t gdt[7], const struct tss *tss)
 {
-	uint64_t base = (uint64_t)&tss;
+	uint64_t base = (uint64_t)tss;
 
 	gdt[1] = GDT_CODE64;
 	gdt[2] = GDT_DATA;
 	gdt[3] = GDT_DATA | GDT_RING3;
 	gdt[4] = GDT_CODE64 | GDT_RING3;
-	gdt[5] = GDT_TSS | (sizeof(tss) - 1) | (base & 0xffffff) << 16 | (base >> 24 & 0xff) << 56;
+	gdt[5] = GDT_TSS | (sizeof(*tss) - 1) | (base & 0xffffff) << 16 | (base >> 24 & 0xff) << 56;
 	gdt[6] = base >> 32;
 }
 
-void trap_init(void)
+static void tss_fill(struct tss *tss, const uint8_t *stack_top)
 {
-	const struct table_register gdtr = { sizeof(gdt) - 1, (uint64_t)gdt };
-	const struct table_register idtr = { sizeof(idt) - 1, (uint64_t)idt };
-	uint64_t stack_top = (uint64_t)(trap_stack + STACK_SIZE);
+	tss->rsp0[0] = (uint32_t)(uint64_t)stack_top;
+	tss->rsp0[1] = (uint32_t)((uint64_t)stack_top >> 32);
+	tss->io_map = (uint32_t)sizeof(*tss) << 16;
+}
 
-	gdt_fill();
+/* With no selector in GS, IRET to ring 3 leaves its base alone. */
+static void this_cpu_load(struct processor *processor, unsigned number)
+{
+	processor->this_cpu.number = number;
+	processor->this_cpu.user_stack_top = (uint64_t)(processor->user_stack + USER_STACK);
+	asm volatile("mov %0, %%gs" : : "r"(0));
+	wrmsr(MSR_IA32_GS_BASE, (uint64_t)&processor->this_cpu);
+}
+
+void trap_init(unsigned number)
+{
+	struct processor *processor = &processors[number];
+	const struct table_register gdtr = { sizeof(processor->gdt) - 1, (uint64_t)processor->gdt };
+	const struct table_register idtr = { sizeof(idt) - 1, (uint64_t)idt };
+
+	gdt_fill(processor->gdt, &processor->tss);
 	for (unsigned vector = 0; vector < NR_VECTORS; vector++)
 		idt[vector] = gate_of(vector, vector == VECTOR_USER_EXIT ? GATE_INT | GATE_RING3 : GATE_INT);
-	tss.rsp0[0] = (uint32_t)stack_top;
-	tss.rsp0[1] = (uint32_t)(stack_top >> 32);
-	tss.io_map = (uint32_t)sizeof(tss) << 16;
+	tss_fill(&processor->tss, processor->trap_stack + STACK_SIZE);
 	trap_load(&gdtr, &idtr);
+	this_cpu_load(processor, number);
 }
 
 void trap_handle(unsigned vector, trap_handler handler)

@@ -20,8 +20,8 @@ _Static_assert(sizeof(struct trap_frame) == 22 * 8, "entry.asm pushes 22 quadwor
 
 typedef void (*trap_handler)(struct trap_frame *frame);
 
-/* Loads GDT, TSS and IDT. Interrupts are off before and after. */
-void trap_init(void);
+/* Loads GDT, TSS and IDT of the processor with this number, and the base of GS. Interrupts are off before and after. */
+void trap_init(unsigned number);
 
 /* Calls `handler` for this vector from now on. A vector without one fails the test, unless a guard expected it. */
 void trap_handle(unsigned vector, trap_handler handler);

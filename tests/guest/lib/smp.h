@@ -1,0 +1,27 @@
+/*
+ * The other processors of a guest that owns them all. Their local APIC IDs are 0 to the number of them, which is what a
+ * package without hyper-threading has, and are their numbers here.
+ */
+#ifndef GUEST_SMP_H
+#define GUEST_SMP_H
+
+#include <stdbool.h>
+
+#include "this_cpu.h"
+
+/* Processors there are, by CPUID leaf 0BH. */
+unsigned smp_processors(void);
+/* INIT and SIPIs to all others, in the APIC mode of the moment, which they take over. Returns how many run then. */
+unsigned smp_start_all(void);
+/* The same for one, whatever it is doing. False: it did not come back. */
+bool smp_start(unsigned number);
+/* IA32_APIC_BASE as another one had it when it started last. */
+uint64_t smp_apic_base_at_start(unsigned number);
+/* Lets another one run `task`, which it does between the tasks with interrupts disabled. */
+void smp_run(unsigned number, void (*task)(void));
+/* Waits until it is done; with a limit that no test's task comes near. False: it is not. */
+bool smp_wait(unsigned number);
+/* Runs `task` on all of them at once, this one included. */
+bool smp_run_all(void (*task)(void));
+
+#endif
