@@ -83,11 +83,8 @@ void pmu_raise_status(struct pmu *pmu, uint64_t bits)
  */
 static void pmu_open(struct pmu *pmu)
 {
-	/* Not every bit that the hardware sets may be set by software: CondChgd faults. */
-	uint64_t settable = pmu->guest | pmu->caps.set_flags;
-
 	if (pmu->guest_status)
-		pmu->ops->set_status(pmu->guest_status & settable);
+		pmu->ops->set_status(pmu->guest_status);
 	pmu->gate.guest_ctrl = pmu->guest_ctrl;
 	pmu->guest_status = 0;
 	lvtpc_open(pmu);
@@ -269,6 +266,8 @@ bool pmu_init(struct cpu *cpu, const struct pmu_ops *ops, const struct hv_config
 	pmu->guest = pmu->caps.counters & ~pmu->host;
 	pmu->rdpmc_direct = config->rdpmc == CONFIG_RDPMC_DIRECT;
 	init_metrics(pmu);
+	/* CondChgd: what can't be set can't be put back either. */
+	pmu->status_stays = pmu->caps.clear_flags & ~pmu->caps.set_flags;
 	pmu->gate.guest_ctrl = ops->enabled() & pmu->controls;
 	ops->enable(0);
 	pebs_init(pmu, config->pebs);

@@ -247,6 +247,21 @@ static void an_uncore_pmi_is_the_guest_s(void **state)
 	assert_int_equal(read_global(PMU_STATUS), BIT(61));
 }
 
+/* CondChgd can be cleared and not set: it may not leave the hardware. */
+static void what_cannot_be_set_stays(void **state)
+{
+	(void)state;
+	status = PMU_STATUS_PEBS | BIT(63) | HOST;
+	pmi();
+	assert_int_equal(status, BIT(63));
+	assert_int_equal(read_global(PMU_STATUS), PMU_STATUS_PEBS | BIT(63));
+	pmu_nmi_injected(&cpu);
+	assert_int_equal(status, PMU_STATUS_PEBS | BIT(63));
+	pmu_window_end(&cpu);
+	assert_true(pmu_write_global(&cpu, PMU_STATUS_CLEAR, BIT(63)));
+	assert_int_equal(read_global(PMU_STATUS), PMU_STATUS_PEBS);
+}
+
 static void so_are_metrics(void **state)
 {
 	(void)state;
@@ -396,6 +411,7 @@ int main(void)
 		cmocka_unit_test_setup(armed_bits_stay_at_a_host_pmi, setup),
 		cmocka_unit_test_setup(a_full_buffer_is_a_pmi_of_the_guest, setup),
 		cmocka_unit_test_setup(an_uncore_pmi_is_the_guest_s, setup),
+		cmocka_unit_test_setup(what_cannot_be_set_stays, setup),
 		cmocka_unit_test_setup(so_are_metrics, setup),
 		cmocka_unit_test_setup(an_armed_counter_may_interrupt_too, setup),
 		cmocka_unit_test_setup(a_full_buffer_freezes, setup),
