@@ -75,20 +75,22 @@ static uint64_t qualify(struct pmu_counter *counter, enum pmu_privilege privileg
 /*
  * SDM Vol. 3B, "Architectural Performance Monitoring Version 2": the status bit reports a wrap whether or not an
  * interrupt is enabled for it. Nothing reloads the counter: it goes on from the remainder. A further wrap interrupts
- * again, also with the status bit still set.
+ * again, also with the status bit still set. Vol. 4, IA32_PERF_GLOBAL_STATUS, OVF_PERF_METRICS: "and a PMI is
+ * triggered"; FIXED_CTR_CTRL is not asked.
  */
 static bool add_events(struct pmu_model *model, unsigned i, uint64_t events)
 {
 	struct pmu_counter *counter = &model->counters[i];
+	bool metrics = pmu_is_metrics_counter(model, i), pmi = counter->pmi || metrics;
 	uint64_t sum = counter->value + events;
 
 	counter->value = sum & pmu_counter_mask(model);
 	if (sum == counter->value)
 		return false;
-	model->global_status |= BIT(pmu_status_bit(i)) | (pmu_is_metrics_counter(model, i) ? STATUS_PERF_METRICS : 0);
+	model->global_status |= BIT(pmu_status_bit(i)) | (metrics ? STATUS_PERF_METRICS : 0);
 	counter->overflows++;
-	counter->pmis += counter->pmi;
-	return counter->pmi;
+	counter->pmis += pmi;
+	return pmi;
 }
 
 /* The counters that counted something, as in GLOBAL_STATUS; `*pmi`: one of them wrapped and has its PMI enabled. */
