@@ -189,10 +189,14 @@ static uint64_t sending(const struct pmu *pmu, uint64_t status)
 	return (status & (pmu->host_sampling | PMU_STATUS_PMI)) | pmu->ops->interrupting(status & pmu->guest);
 }
 
-/* Before overflows are taken that no NMI has announced, and before the entry changes: what is under way comes now. */
+/*
+ * Before overflows are taken that no NMI has announced, and before the entry changes: what is under way comes now. The
+ * record of a counter that has PEBS and interrupts too may have taken its status bit already.
+ */
 static uint64_t land(const struct cpu *cpu)
 {
-	uint64_t status = cpu->pmu.ops->status(), overflowed = sending(&cpu->pmu, status);
+	const struct pmu *pmu = &cpu->pmu;
+	uint64_t status = pmu->ops->status(), overflowed = sending(pmu, status | pmu->gate.pebs_enable);
 
 	if (overflowed)
 		lvtpc_await(overflowed, cpu->nmi.in_root);
