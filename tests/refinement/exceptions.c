@@ -62,12 +62,12 @@ static uint64_t interrupting(const struct processor *cpu)
 	return counters;
 }
 
-/* 23: a counter that has records and interrupts too. With skid what its PMI is of is found out later still. */
-bool exception_record_and_pmi(const struct plan *plan, const struct processor *bare, const struct step *step)
+/* 23: a counter that has records and interrupts too. */
+bool exception_record_and_pmi(const struct processor *bare, const struct step *step)
 {
 	uint64_t enable = peek(bare, MSR_IA32_PEBS_ENABLE);
 
-	if (step->kind != STEP_WRMSR || !(plan->skids || hardware_samples()))
+	if (step->kind != STEP_WRMSR || !hardware_samples())
 		return false;
 	if (step->index == MSR_IA32_PEBS_ENABLE)
 		return step->value & interrupting(bare);

@@ -11,7 +11,7 @@
 bool exception_stale_status(const struct processor *bare, const struct step *step);
 bool exception_rdpmc_hidden(const struct step *step, uint64_t guest_counters);
 bool exception_taken_back(const struct processor *bare, const struct step *step);
-bool exception_record_and_pmi(const struct plan *plan, const struct processor *bare, const struct step *step);
+bool exception_record_and_pmi(const struct processor *bare, const struct step *step);
 bool exception_may_open(const struct step *step);
 bool exception_hidden_pebs(const struct step *step);
 /* Steps that do more than they would bare. */

@@ -290,6 +290,8 @@ static void add_some(struct generator *g)
 		generate_lbr(g);
 	else if (chance < 93)
 		generate_pebs(g);
+	else if (chance < 95)
+		generate_metrics(g);
 	else
 		generate_step(g, STEP_IRET, 0, 0);
 }

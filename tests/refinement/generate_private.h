@@ -1,4 +1,4 @@
-/* What makes plans, for its two sources: generate.c, and generate_records.c for PEBS and LBRs. */
+/* What makes plans, for its sources: generate.c, generate_records.c for PEBS and LBRs, generate_metrics.c. */
 #ifndef REFINEMENT_GENERATE_PRIVATE_H
 #define REFINEMENT_GENERATE_PRIVATE_H
 
@@ -61,5 +61,8 @@ uint64_t near_overflow(struct generator *g);
 void generate_pebs(struct generator *g);
 void generate_lbr(struct generator *g);
 void generate_memory(struct generator *g);
+
+/* generate_metrics.c */
+void generate_metrics(struct generator *g);
 
 #endif

@@ -37,10 +37,20 @@ static uint64_t any_ds_area(struct generator *g)
 	}
 }
 
+/* From format 6 on, which records counters too. */
+static uint64_t any_counters(struct generator *g)
+{
+	uint64_t gp = some_of(g, g->counters & BITS(31, 0)), fixed = some_of(g, g->counters >> 32);
+
+	return PEBS_DATA_CFG_COUNTERS | FIELD_PUT(PEBS_DATA_CFG_GP, gp) | FIELD_PUT(PEBS_DATA_CFG_FIXED, fixed);
+}
+
 static uint64_t any_groups(struct generator *g)
 {
 	uint64_t groups = below(g, 16) | FIELD_PUT(BITS(31, 24), below(g, percent(g, 50) ? 4 : 33));
 
+	if (g->plan->model == 2 && percent(g, 50))
+		groups |= any_counters(g) | (percent(g, 30) ? PEBS_DATA_CFG_METRICS : 0);
 	return percent(g, 30) ? 0 : maybe_reserved(g, groups);
 }
 

@@ -66,7 +66,8 @@ static void compare_counters(const struct run *run)
 static void compare_registers(const struct run *run)
 {
 	static const uint32_t registers[] = { MSR_IA32_PERF_GLOBAL_STATUS, MSR_IA32_PERF_GLOBAL_CTRL,
-					      MSR_IA32_FIXED_CTR_CTRL, MSR_IA32_PERF_GLOBAL_INUSE, MSR_IA32_DEBUGCTL };
+					      MSR_IA32_FIXED_CTR_CTRL,     MSR_IA32_PERF_GLOBAL_INUSE,
+					      MSR_IA32_DEBUGCTL,           MSR_PERF_METRICS };
 
 	for (unsigned i = 0; i < ARRAY_SIZE(registers); i++) {
 		uint64_t mask = run->hidden_bits && i < 2 ? ~hardware_hidden() : BITS(63, 0);
@@ -212,10 +213,8 @@ static void step_once(struct run *run, const struct step *step, bool late)
 
 static bool left_out(const struct run *run, const struct step *step)
 {
-	if (exception_record_and_pmi(run->plan, &run->bare, step))
-		return true;
 	return exception_stale_status(&run->bare, step) || exception_taken_back(&run->bare, step) ||
-	       exception_may_open(step) || exception_hidden_pebs(step) ||
+	       exception_record_and_pmi(&run->bare, step) || exception_may_open(step) || exception_hidden_pebs(step) ||
 	       exception_rdpmc_hidden(step, run->guest_counters);
 }
 
