@@ -287,8 +287,12 @@ void hardware_check_host(void)
 
 void hardware_report(struct result *result)
 {
-	result->nmis = hw.guest.nmis;
-	result->interrupts = hw.guest.interrupts;
-	result->windows = hw.cpu.pmu.stats.windows;
-	result->host_pmis = hw.cpu.pmu.stats.host_pmis;
+	uint64_t *happened = result->happened;
+
+	happened[HAPPENED_NMIS] = hw.guest.nmis;
+	happened[HAPPENED_INTERRUPTS] = hw.guest.interrupts;
+	happened[HAPPENED_WINDOWS] = hw.cpu.pmu.stats.windows;
+	happened[HAPPENED_HOST_PMIS] = hw.cpu.pmu.stats.host_pmis;
+	happened[HAPPENED_SWITCHES] = hw.switches;
+	happened[HAPPENED_CAPTURES] = hw.cpu.pmu.lbr.captures;
 }

@@ -26,6 +26,7 @@ struct hardware {
 	/* Root mode. */
 	bool entering, quiet, root_nmi_blocked;
 	bool host_enabled;
+	uint64_t switches; /* between the modes, so far */
 	const struct step *step;
 	enum verdict verdict;
 	unsigned exits; /* since the last step began */

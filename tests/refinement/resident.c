@@ -15,6 +15,8 @@
 /* The exits that answer_exit() hands on to code that is not under test here. */
 void dump_tick(struct cpu *cpu)
 {
+	bool shared = cpu->pmu.shared;
+
 	if (hw.step->kind != STEP_HOST) {
 		pmu_poll(cpu);
 		return;
@@ -22,6 +24,7 @@ void dump_tick(struct cpu *cpu)
 	hw.host_enabled = !hw.host_enabled;
 	hw.truth.restarted = true;
 	pmu_host_enable(cpu, hw.host_enabled);
+	hw.switches += shared != cpu->pmu.shared;
 }
 
 enum verdict hypercall(struct cpu *cpu)

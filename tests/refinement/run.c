@@ -218,6 +218,14 @@ static bool left_out(const struct run *run, const struct step *step)
 	       exception_rdpmc_hidden(step, run->guest_counters);
 }
 
+static void note_happenings(struct run *run)
+{
+	uint64_t *happened = run->result->happened;
+
+	happened[HAPPENED_FREEZES] += (peek(&run->bare, MSR_IA32_PERF_GLOBAL_STATUS) & BITS(59, 58)) != 0;
+	happened[HAPPENED_METRICS] += peek(&run->bare, MSR_PERF_METRICS) != 0;
+}
+
 /* With an NMI waiting for an exit that comes next, only what counted so far can be compared. */
 static void compare_all(const struct run *run, bool late)
 {
@@ -255,8 +263,11 @@ static void run_steps(struct run *run)
 			break;
 		compare_all(run, next_is_late(plan, i));
 		run->result->steps++;
+		note_happenings(run);
 		hardware_check_host();
 	}
+	run->result->happened[HAPPENED_RECORDS] = pmu_model_records(run->bare.model).written;
+	run->result->happened[HAPPENED_BRANCHES] = pmu_model_branches_recorded(run->bare.model, false);
 }
 
 void run_plan(const struct plan *plan, struct result *result)
