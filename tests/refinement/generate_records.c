@@ -58,6 +58,8 @@ static uint64_t any_enable(struct generator *g)
 {
 	if (percent(g, 40))
 		return 0;
+	if (percent(g, 15))
+		return BIT(below(g, PMU_MODEL_MAX_GP));
 	return maybe_reserved(g, percent(g, 60) ? BIT(below(g, 3)) : some_of(g, g->counters));
 }
 

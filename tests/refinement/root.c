@@ -147,7 +147,7 @@ void reg_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
 
 void reg_xsaves(void *area, uint64_t components)
 {
-	bool in_use = pmu_model_lbr_in_use(hw.guest.model);
+	bool in_use = hw.xss & components && pmu_model_lbr_in_use(hw.guest.model);
 
 	if (components != XSTATE_LBR)
 		difference("pmuvisor's XSAVES of %#" PRIx64, components);
@@ -163,7 +163,7 @@ void reg_xrstors(const void *area, uint64_t components)
 	uint64_t header[2];
 
 	memcpy(header, (const uint8_t *)area + XSAVE_HEADER, sizeof(header));
-	if (components != XSTATE_LBR || header[1] != XCOMP_BV)
+	if (components != XSTATE_LBR || header[1] != XCOMP_BV || !(hw.xss & XSTATE_LBR))
 		difference("pmuvisor's XRSTORS of %#" PRIx64 " takes #GP", components);
 	if (!(header[0] & XSTATE_LBR))
 		pmu_model_lbr_xinit(hw.guest.model);
