@@ -1,6 +1,9 @@
 /*
  * The processors the model can be, as data. What it does not do, no processor here has: a bit that announces it is
  * masked until the model does it.
+ *
+ * Which counters sample latency, and the codes for what answered an access, are as Linux has them (its PEBS event
+ * constraints, and the tables behind `perf mem`); SDM Vol. 3B, "Data Source Encoding for Memory Info Group".
  */
 #include <string.h>
 
@@ -33,6 +36,8 @@ const struct pmu_model_caps pmu_model_icelake = {
 	.lbr_depth = 32,
 	.pebs_pdist = BIT(32),
 	.pebs_ept_friendly = true,
+	.pebs_load_latency = 0xff,
+	.pebs_sources = { 0x0, 0x1, 0x4, 0xa },
 	.pebs_frontend = 0x7fff17,
 	.linear_width = 48,
 };
@@ -54,7 +59,9 @@ const struct pmu_model_caps pmu_model_sapphire_rapids = {
 	.arch_lbr = { 0x4000000b, 0x7, 0xf0007 & MODELLED_LBR_EXTRAS },
 	.pebs_pdist = BIT(0) | BIT(32),
 	.pebs_ept_friendly = true,
-	.pebs_store_latency = true,
+	.pebs_load_latency = 0xfe,
+	.pebs_store_latency = 0x1,
+	.pebs_sources = { 0x0, 0x1, 0x4, 0xa },
 	.metrics_level_2 = true,
 	.pebs_frontend = 0x7fff1f,
 	.linear_width = 57,
@@ -82,7 +89,9 @@ const struct pmu_model_caps pmu_model_arrow_lake = {
 	.arch_lbr = { 0x4000000b, 0x7, 0xf0007 & MODELLED_LBR_EXTRAS },
 	.pebs_pdist = BIT(0) | BIT(32),
 	.pebs_ept_friendly = true,
-	.pebs_store_latency = true,
+	.pebs_load_latency = 0x3fc,
+	.pebs_store_latency = 0x3,
+	.pebs_sources = { 0x0, 0x1, 0x8, 0x11 },
 	.metrics_level_2 = true,
 	.pebs_frontend = 0x7fff1f,
 	.linear_width = 48,

@@ -217,7 +217,7 @@ static void configure_gp(struct pmu_model *model, unsigned n)
 	uint64_t evtsel = model->evtsel[n];
 	bool on = counter_enabled(model, n) && (evtsel & EVTSEL_EN) && pmu_amd_counts_here(model, evtsel);
 
-	counter->signal = pmu_is_amd(model) ? pmu_amd_signal(evtsel) : pmu_event_signal(&model->caps, evtsel);
+	counter->signal = pmu_is_amd(model) ? pmu_amd_signal(evtsel) : pmu_event_signal(&model->caps, n, evtsel);
 	counter->counts[PRIVILEGE_OS] = on && (evtsel & EVTSEL_OS);
 	counter->counts[PRIVILEGE_USR] = on && (evtsel & EVTSEL_USR);
 	counter->pmi = evtsel & EVTSEL_INT;

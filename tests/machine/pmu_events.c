@@ -68,17 +68,26 @@ static const uint8_t rates[NR_SIGNALS] = {
 	[SIGNAL_SLOTS_BACKEND] = 3,
 };
 
-/* Sampling stores for their latency came with Golden Cove. None of the events has an extended unit mask (UMASK2). */
-static bool event_missing(const struct pmu_model_caps *caps, uint64_t evtsel)
+/*
+ * Latency is sampled by some counters only; in the others the event counts nothing. None of the events has an extended
+ * unit mask (UMASK2).
+ */
+static bool event_missing(const struct pmu_model_caps *caps, unsigned n, uint64_t evtsel)
 {
-	return evtsel & EVTSEL_UMASK2 || ((evtsel & 0xffff) == 0x02cd && !caps->pebs_store_latency);
+	if (evtsel & EVTSEL_UMASK2)
+		return true;
+	switch (evtsel & 0xffff) {
+	case 0x01cd: return !(caps->pebs_load_latency & BIT(n));
+	case 0x02cd: return !(caps->pebs_store_latency & BIT(n));
+	default: return false;
+	}
 }
 
-enum pmu_signal pmu_event_signal(const struct pmu_model_caps *caps, uint64_t evtsel)
+enum pmu_signal pmu_event_signal(const struct pmu_model_caps *caps, unsigned n, uint64_t evtsel)
 {
 	unsigned event = evtsel & 0xff, umask = evtsel >> 8 & 0xff;
 
-	if (event_missing(caps, evtsel))
+	if (event_missing(caps, n, evtsel))
 		return SIGNAL_NONE;
 	if (event == 0x3c && umask == 0x01 && caps->reference_is_tsc)
 		return SIGNAL_TSC_CYCLES;

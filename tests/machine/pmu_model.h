@@ -24,6 +24,7 @@ extern "C" {
 #define PMU_MODEL_MAX_GP    10
 #define PMU_MODEL_MAX_FIXED 4
 #define PMU_MODEL_MAX_LBRS  32
+#define PMU_MODEL_LEVELS    4  /* of the memory hierarchy, and none */
 #define PMU_MODEL_LBRS_V2   16 /* AMD's LBR v2 */
 
 enum pmu_model_vendor { PMU_MODEL_INTEL, PMU_MODEL_AMD };
@@ -48,12 +49,14 @@ struct pmu_model_caps {
 	/* CPUID.1CH:EAX, EBX, ECX, architectural LBR: EAX[7:0], the depths, 0: none. A processor has one kind at most. */
 	uint32_t arch_lbr[3];
 	/* PEBS, beyond what perf_capabilities says. Counters are numbered as in GLOBAL_STATUS. */
-	uint64_t pebs_pdist;     /* counters whose record is of the instruction that overflowed them */
-	bool pebs_ept_friendly;  /* a DS access may fault or exit: the record is kept, and tried again later */
-	bool pebs_store_latency; /* event CDH/02H; the record's latency is the instruction's and the cache's apart */
-	uint64_t pebs_frontend;  /* bits of MSR_PEBS_FRONTEND that can be written */
-	bool metrics_level_2;    /* PERF_METRICS has an upper half */
-	unsigned linear_width;   /* bits of a canonical linear address: 48 or 57 */
+	uint64_t pebs_pdist;         /* counters whose record is of the instruction that overflowed them */
+	bool pebs_ept_friendly;      /* a DS access may fault or exit: the record is kept, and tried again later */
+	uint32_t pebs_load_latency;  /* general-purpose counters that count event CDH/01H */
+	uint32_t pebs_store_latency; /* and CDH/02H; if any does, a record has the cache's latency apart */
+	uint8_t pebs_sources[PMU_MODEL_LEVELS]; /* as records name them: nothing, first and last cache, memory */
+	uint64_t pebs_frontend;                 /* bits of MSR_PEBS_FRONTEND that can be written */
+	bool metrics_level_2;                   /* PERF_METRICS has an upper half */
+	unsigned linear_width;                  /* bits of a canonical linear address: 48 or 57 */
 	/* AMD: CPUID.8000_0022H:EAX[2:0]. Of the fields above only names, counters, width and skid mean anything there. */
 	bool perfmon_v2;   /* the global registers */
 	bool lbr_v2;       /* the stack of PMU_MODEL_LBRS_V2 */

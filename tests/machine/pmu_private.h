@@ -181,8 +181,8 @@ struct pmu_predictor {
 #define LLC_SETS    1024
 #define LLC_WAYS    8
 
-/* SDM Vol. 3B, "Data Source Encoding for Memory Info Group", as far as this memory hierarchy goes. */
-enum pmu_source { SOURCE_NONE = 0x0, SOURCE_L1 = 0x1, SOURCE_L3 = 0x4, SOURCE_LOCAL_MEMORY = 0xa };
+enum pmu_source { SOURCE_NONE, SOURCE_L1, SOURCE_L3, SOURCE_LOCAL_MEMORY };
+_Static_assert(SOURCE_LOCAL_MEMORY + 1 == PMU_MODEL_LEVELS, "pmu_model_caps has a code for each");
 
 struct pmu_access {
 	uint64_t linear;
@@ -321,7 +321,8 @@ static inline uint64_t pmu_counter_mask(const struct pmu_model *model)
 }
 
 /* pmu_events.c */
-enum pmu_signal pmu_event_signal(const struct pmu_model_caps *caps, uint64_t evtsel);
+/* What general-purpose counter `n` counts if it is told so. */
+enum pmu_signal pmu_event_signal(const struct pmu_model_caps *caps, unsigned n, uint64_t evtsel);
 enum pmu_signal pmu_fixed_signal(unsigned fixed);
 /* What every instruction adds to a signal; 0 for those an instruction may or may not cause. */
 unsigned pmu_signal_rate(enum pmu_signal signal);

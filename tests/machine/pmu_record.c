@@ -29,7 +29,7 @@ static void put_memory(struct writer *writer)
 	if (writer->model->caps.pebs_store_latency)
 		latency |= latency << 32;
 	put(writer, access->linear);
-	put(writer, access->source);
+	put(writer, writer->model->caps.pebs_sources[access->source]);
 	put(writer, latency);
 	put(writer, 0);
 }

@@ -7,6 +7,10 @@
 #define LOADS       UINT64_C(0x81d0)
 #define STORES      UINT64_C(0x82d0)
 #define ADDRESS     UINT64_C(0x7f0000001234)
+/* Data sources before Lion Cove. */
+#define DATA_L1     0x1
+#define DATA_L3     0x4
+#define DATA_MEMORY 0xa
 
 /* Offsets with the groups before. */
 #define MEMORY_AT 0x20
@@ -171,11 +175,16 @@ static void lbrs_beyond_the_chosen_depth(void **state)
 	pebs_free(pebs);
 }
 
-/* Counter 1 samples the event: a record with its second occurrence after the wrap. */
-static void sample_memory(struct pebs_machine *pebs, uint64_t event)
+/* A record with the event's second occurrence after the wrap. */
+static void sample_memory_on(struct pebs_machine *pebs, unsigned counter, uint64_t event)
 {
 	wr(&pebs->machine, MSR_PEBS_DATA_CFG, PEBS_CFG_MEMORY);
-	sample(pebs, 1, event | ADAPTIVE, 1, 1000);
+	sample(pebs, counter, event | ADAPTIVE, 1, 1000);
+}
+
+static void sample_memory(struct pebs_machine *pebs, uint64_t event)
+{
+	sample_memory_on(pebs, 1, event);
 }
 
 static void expect_access(const struct pebs_machine *pebs, uint64_t address, uint64_t source, uint64_t latency)
@@ -194,7 +203,7 @@ static void load_from_memory(void **state)
 	sample_memory(pebs, LOADS);
 	run_access(pebs, PMU_MODEL_LOAD, 1, 0x1000);
 	run_access(pebs, PMU_MODEL_LOAD, ADDRESS, 0x20000);
-	expect_access(pebs, ADDRESS, SOURCE_LOCAL_MEMORY, 200);
+	expect_access(pebs, ADDRESS, DATA_MEMORY, 200);
 	assert_int_equal(field(pebs, BASIC_IP), pebs_ip(pebs) - 4);
 }
 
@@ -205,7 +214,7 @@ static void load_from_the_first_cache(void **state)
 	sample_memory(pebs, LOADS);
 	run_access(pebs, PMU_MODEL_LOAD, 1, 0x1000);
 	run_access(pebs, PMU_MODEL_LOAD, ADDRESS, 0x1008);
-	expect_access(pebs, ADDRESS, SOURCE_L1, 5);
+	expect_access(pebs, ADDRESS, DATA_L1, 5);
 }
 
 /* Two lines of one sector: what fetched the first fetched the second into the last cache. */
@@ -216,7 +225,7 @@ static void load_from_the_last_cache(void **state)
 	sample_memory(pebs, LOADS);
 	run_access(pebs, PMU_MODEL_LOAD, 1, 0x1000);
 	run_access(pebs, PMU_MODEL_LOAD, ADDRESS, 0x1040);
-	expect_access(pebs, ADDRESS, SOURCE_L3, 42);
+	expect_access(pebs, ADDRESS, DATA_L3, 42);
 }
 
 static void first_of_several_loads(void **state)
@@ -229,7 +238,7 @@ static void first_of_several_loads(void **state)
 	pmu_model_access(pebs->machine.model, PMU_MODEL_LOAD, ADDRESS, 0x1000, 8);
 	pmu_model_access(pebs->machine.model, PMU_MODEL_LOAD, 3, 0x1000, 8);
 	run(pebs, 3, 1);
-	expect_access(pebs, ADDRESS, SOURCE_L1, 5);
+	expect_access(pebs, ADDRESS, DATA_L1, 5);
 }
 
 static void store(void **state)
@@ -240,7 +249,7 @@ static void store(void **state)
 	run_access(pebs, PMU_MODEL_STORE, 1, 0x1000);
 	run_access(pebs, PMU_MODEL_LOAD, 2, 0x1000);
 	run_access(pebs, PMU_MODEL_STORE, ADDRESS, 0x1000);
-	expect_access(pebs, ADDRESS, SOURCE_L1, 5);
+	expect_access(pebs, ADDRESS, DATA_L1, 5);
 }
 
 /* A read-modify-write counts as a load and as a store. */
@@ -275,7 +284,7 @@ static void aborted_access_is_forgotten(void **state)
 	pmu_model_access(pebs->machine.model, PMU_MODEL_LOAD, 2, 0x1000, 8);
 	pmu_model_abort(pebs->machine.model);
 	run_access(pebs, PMU_MODEL_LOAD, ADDRESS, 0x1000);
-	expect_access(pebs, ADDRESS, SOURCE_L1, 5);
+	expect_access(pebs, ADDRESS, DATA_L1, 5);
 }
 
 /* Latencies 200, 5 and 42: only those above the threshold count. */
@@ -310,7 +319,7 @@ static void slow_load(void **state)
 	run_access(pebs, PMU_MODEL_LOAD, 2, 0x1000);
 	assert_int_equal(ds(pebs, DS_INDEX), BUFFER);
 	run_access(pebs, PMU_MODEL_LOAD, ADDRESS, 0x20000);
-	expect_access(pebs, ADDRESS, SOURCE_LOCAL_MEMORY, 200);
+	expect_access(pebs, ADDRESS, DATA_MEMORY, 200);
 }
 
 /* From Golden Cove on stores are sampled too, and the field has the instruction's latency and the cache's apart. */
@@ -320,11 +329,55 @@ static void store_latency(void **state)
 
 	(void)state;
 	empty_buffer(pebs);
-	sample_memory(pebs, SLOW_STORES);
+	start(&pebs->machine, 1, STORES | ALL, 0);
 	run_access(pebs, PMU_MODEL_STORE, 1, 0x1000);
+	sample_memory_on(pebs, 0, SLOW_STORES); /* with PDist: of the store that wraps */
 	run_access(pebs, PMU_MODEL_STORE, ADDRESS, 0x1000);
-	expect_access(pebs, ADDRESS, SOURCE_L1, 5 | UINT64_C(5) << 32);
+	expect_access(pebs, ADDRESS, DATA_L1, 5 | UINT64_C(5) << 32);
 	pebs_free(pebs);
+}
+
+/* Lion Cove has other codes. */
+static void sources_of_lion_cove(void **state)
+{
+	static const struct {
+		uint64_t physical, source, latency;
+	} cases[] = { { 0x1008, 0x1, 5 }, { 0x1040, 0x8, 42 }, { 0x20000, 0x11, 200 } };
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct pebs_machine *pebs = pebs_new(&pmu_model_arrow_lake);
+
+		empty_buffer(pebs);
+		sample_memory_on(pebs, 2, SLOW_LOADS);
+		run_access(pebs, PMU_MODEL_LOAD, 1, 0x1000);
+		run_access(pebs, PMU_MODEL_LOAD, ADDRESS, cases[i].physical);
+		expect_access(pebs, ADDRESS, cases[i].source, cases[i].latency | cases[i].latency << 32);
+		pebs_free(pebs);
+	}
+}
+
+static void expect_counters(const struct pmu_model_caps *caps, uint64_t event, unsigned kind, uint64_t counters)
+{
+	struct pebs_machine *pebs = pebs_new(caps);
+
+	for (unsigned n = 0; n < 8; n++)
+		start(&pebs->machine, n, event | ALL, 0);
+	run_access(pebs, kind, ADDRESS, 0x1000);
+	for (unsigned n = 0; n < 8; n++)
+		assert_int_equal(pmc(&pebs->machine, n), counters >> n & 1);
+	pebs_free(pebs);
+}
+
+static void some_counters_sample_latency(void **state)
+{
+	(void)state;
+	expect_counters(&pmu_model_icelake, SLOW_LOADS, PMU_MODEL_LOAD, 0xff);
+	expect_counters(&pmu_model_sapphire_rapids, SLOW_LOADS, PMU_MODEL_LOAD, 0xfe);
+	expect_counters(&pmu_model_sapphire_rapids, SLOW_STORES, PMU_MODEL_STORE, 0x1);
+	expect_counters(&pmu_model_arrow_lake, SLOW_LOADS, PMU_MODEL_LOAD, 0xfc);
+	expect_counters(&pmu_model_arrow_lake, SLOW_STORES, PMU_MODEL_STORE, 0x3);
+	expect_counters(&pmu_model_arrow_lake, LOADS, PMU_MODEL_LOAD, 0xff);
 }
 
 static void no_store_latency_before(void **state)
@@ -406,6 +459,8 @@ int main(void)
 		PEBS_TEST(slow_load),
 		cmocka_unit_test(store_latency),
 		PEBS_TEST(no_store_latency_before),
+		cmocka_unit_test(sources_of_lion_cove),
+		cmocka_unit_test(some_counters_sample_latency),
 		cmocka_unit_test(counters),
 		cmocka_unit_test(metrics),
 	};
