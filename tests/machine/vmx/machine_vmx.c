@@ -203,6 +203,7 @@ void test_main(void)
 	guest_only_count();
 	rdpmc_exits_first();
 	lbr_transitions();
+	five_level_guest();
 	halted_guests();
 	init_is_latched();
 }
