@@ -15,14 +15,26 @@ processor() {
 	for mode in bare direct shared; do
 		MODEL=$model "$here/run.sh" $mode "$runs$mode" "test=$scenarios" || status=1
 	done
-	for judge in compare compare-profiles; do
-		"$here/$judge" "${runs}bare" "${runs}direct" "${runs}shared" >>"$directory/table" || status=1
-	done
+	"$here/compare" "${runs}bare" "${runs}direct" "${runs}shared" >>"$directory/table" || status=1
+	"$here/compare-profiles" "$scenarios" "${runs}bare" "${runs}direct" "${runs}shared" >>"$directory/table" || status=1
+}
+
+# Both record branches: the guest's profiles stay as they are, and the host has its own.
+both_record() {
+	model=$1 runs=$directory/$2
+	MODEL=$model "$here/run.sh" both "${runs}both" test=lbr || status=1
+	"$here/compare-profiles" lbr "${runs}bare" "${runs}both" >>"$directory/table" || status=1
+	grep -q 'lbr captures [1-9]' "${runs}both/com2.txt" || {
+		echo "not ok - Linux, ${2}both: the host captured no branches"
+		status=1
+	}
 }
 
 : >"$directory/table"
 processor icelake "" bare,count,pmi,pebs,mem,lbr,topdown
+both_record icelake ""
 processor sapphire_rapids sapphire_rapids- bare,count,pebs,mem,lbr,topdown
+both_record sapphire_rapids sapphire_rapids-
 # This kernel knows Arrow Lake's architectural events and LBRs only: no records of its format, no metrics.
 processor arrow_lake arrow_lake- bare,count,lbr
 "$here/pmis" "$directory/direct" "$directory/shared" >>"$directory/table" || status=1
