@@ -1,52 +1,69 @@
 #include "loader.h"
 
+#include "arch/x86/cpuid.h"
+#include "arch/x86/ept.h"
+#include "arch/x86/msr.h"
 #include "arch/x86/requirements.h"
+#include "hv/sentence.h"
 
 #define CR4_LA57 (UINT64_C(1) << 12)
 
-/* PI Specification Vol. 2, "MP Services Protocol", as far as it is used here; GNU-EFI doesn't know it. */
-#define MP_SERVICES_GUID                                                                                               \
-	{                                                                                                              \
-		0x3fdda605, 0xa76e, 0x4f46,                                                                            \
-		{                                                                                                      \
-			0xad, 0x29, 0x12, 0xf4, 0x53, 0x1b, 0x3d, 0x08                                                 \
-		}                                                                                                      \
-	}
-
-struct mp_services {
-	EFI_STATUS(EFIAPI *get_number_of_processors)(struct mp_services *this, UINTN *all, UINTN *enabled);
+/* What one CPU finds about itself. */
+struct check {
+	const struct hv_config *config;
+	bool passed;
+	char why[CONFIG_ERROR_MAX]; /* not */
+	unsigned ept_pages;
 };
 
-/* Firmware that doesn't tell has one processor, as far as anyone can know. */
-static unsigned enabled_processors(void)
+static bool find_out(struct check *check)
 {
-	EFI_GUID guid = MP_SERVICES_GUID;
-	struct mp_services *services;
-	UINTN all, enabled;
+	unsigned physical_bits, variable_mtrrs;
 
-	if (EFI_ERROR(uefi_call_wrapper(BS->LocateProtocol, 3, &guid, NULL, (void **)&services)))
-		return 1;
-	if (EFI_ERROR(uefi_call_wrapper(services->get_number_of_processors, 3, services, &all, &enabled)))
-		return 1;
-	return (unsigned)enabled;
+	if (!requirements_met(&processor, check->why))
+		return false;
+	if (read_cr4() & CR4_LA57) {
+		sentence(check->why, sizeof(check->why), "the firmware uses page tables of five levels.");
+		return false;
+	}
+	physical_bits = processor.cpuid(CPUID_ADDRESS_SIZES, 0).eax & 0xff;
+	variable_mtrrs = (unsigned)FIELD_GET(MTRRCAP_VARIABLE, processor.rdmsr(MSR_IA32_MTRRCAP));
+	check->ept_pages = ept_pool_pages(physical_bits, variable_mtrrs);
+	return config_fits(check->config, pmu_general_counters(&processor), pmu_fixed_counters(&processor), check->why);
+}
+
+static void EFIAPI check_here(void *argument)
+{
+	struct check *check = argument;
+
+	check->passed = find_out(check);
+}
+
+static EFI_STATUS check_cpu(struct loader *loader, unsigned cpu)
+{
+	struct check check = { .config = &loader->config };
+	EFI_STATUS status = mp_run(&loader->mp, cpu, check_here, &check);
+
+	if (EFI_ERROR(status)) {
+		mp_blame(loader, cpu, "the firmware can't start it.");
+		return status;
+	}
+	if (!check.passed) {
+		mp_blame(loader, cpu, check.why);
+		return EFI_UNSUPPORTED;
+	}
+	if (check.ept_pages > loader->region.ept_pages)
+		loader->region.ept_pages = check.ept_pages;
+	return EFI_SUCCESS;
 }
 
 EFI_STATUS check_machine(struct loader *loader)
 {
-	unsigned processors = enabled_processors();
+	EFI_STATUS status = mp_find(loader);
 
 	if (pmuvisor_is_running(&processor))
 		return fail(loader, EFI_ALREADY_STARTED, "pmuvisor is already running.");
-	if (!requirements_met(&processor, loader->error))
-		return EFI_UNSUPPORTED;
-	if (read_cr4() & CR4_LA57)
-		return fail(loader, EFI_UNSUPPORTED, "the firmware uses page tables of five levels.");
-	if (!config_fits(&loader->config, pmu_general_counters(&processor), pmu_fixed_counters(&processor),
-			 loader->error))
-		return EFI_UNSUPPORTED;
-	if (processors > 1 && !loader->config.boot_cpu_only)
-		return fail(loader, EFI_UNSUPPORTED,
-			    "this machine has %u processors, and pmuvisor runs on one: cpus=boot makes do with that.",
-			    processors);
-	return EFI_SUCCESS;
+	for (unsigned cpu = 0; !EFI_ERROR(status) && cpu < loader->mp.nr_cpus; cpu++)
+		status = check_cpu(loader, cpu);
+	return status;
 }

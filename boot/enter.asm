@@ -6,6 +6,10 @@
 ;
 ; in:	rdi = handoff
 ; out:	rax = 0 as the guest, handoff->result in root mode
+;
+; int64_t boot_leave(struct handoff *handoff, uint64_t magic, uint64_t operation)
+;
+; Called by the guest, with what this hypercall takes; comes back in root mode, the way the refused come.
 
 %include "handoff.inc"
 
@@ -28,9 +32,10 @@ default rel
 section .text align=4096
 
 global boot_enter:function
+global boot_leave:function
 global boot_enter_page
-boot_enter_page:
-boot_enter:
+
+%macro SAVE_FIRMWARE 0
 	push	rbx
 	push	rbp
 	push	r12
@@ -51,13 +56,17 @@ boot_enter:
 	mov	rax, cr3
 	mov	[rdi + HANDOFF_FW_CR3], rax
 	mov	[rdi + HANDOFF_FW_RSP], rsp
-	lea	rax, [.as_guest]
+	lea	rax, [as_guest]
 	mov	[rdi + HANDOFF_FW_RIP], rax
 	pushfq
 	pop	qword [rdi + HANDOFF_FW_RFLAGS]
-	lea	rax, [.refused]
+	lea	rax, [in_root_mode]
 	mov	[rdi + HANDOFF_LEAVE], rax
+%endmacro
 
+boot_enter_page:
+boot_enter:
+	SAVE_FIRMWARE
 	mov	rax, [rdi + HANDOFF_CR3]
 	mov	cr3, rax
 	mov	rsp, [rdi + HANDOFF_STACK_TOP]
@@ -65,7 +74,14 @@ boot_enter:
 	call	[rdi + HANDOFF_ENTRY]
 	ud2
 
-.refused:
+boot_leave:
+	SAVE_FIRMWARE
+	mov	rax, rsi
+	mov	rcx, rdx
+	vmcall
+	ud2
+
+in_root_mode:
 	mov	rax, [rdi + HANDOFF_FW_CR3]
 	mov	cr3, rax
 	mov	rsp, [rdi + HANDOFF_FW_RSP]
@@ -90,10 +106,10 @@ boot_enter:
 	ltr	ax
 .no_task:
 	mov	rax, [rdi + HANDOFF_RESULT]
-	jmp	.return
-.as_guest:
+	jmp	return
+as_guest:
 	xor	eax, eax
-.return:
+return:
 	add	rsp, TABLES_SIZE
 	popfq
 	pop	r15

@@ -27,16 +27,27 @@ struct resident {
 struct region {
 	EFI_PHYSICAL_ADDRESS pa; /* 0: none */
 	uint64_t size;
-	uint64_t boot_info, cpu_areas, ept_pool, page_tables;
-	unsigned ept_pages;
+	uint64_t boot_info, cpu_areas, ept_pools, page_tables;
+	unsigned ept_pages; /* in each pool */
+};
+
+struct mp_services;
+
+/* The processors, and those of them that pmuvisor runs on: its CPUs, the first of this many. */
+struct mp {
+	struct mp_services *services; /* not asked for the one that booted */
+	unsigned nr_cpus, nr_processors;
+	struct boot_processor *processors; /* as struct boot_info has them */
 };
 
 struct loader {
 	EFI_HANDLE image;
 	EFI_LOADED_IMAGE *loaded;
 	struct hv_config config;
+	struct mp mp;
 	struct resident resident;
 	struct region region;
+	bool region_in_use; /* a processor went there and didn't come back */
 	struct paging paging;
 	struct handoff *handoff;
 	EFI_DEVICE_PATH *guest_path;
@@ -60,7 +71,15 @@ EFI_STATUS guest_find(struct loader *loader);
 EFI_STATUS guest_load(struct loader *loader);
 EFI_STATUS guest_start(struct loader *loader);
 
-/* checks.c: can pmuvisor, configured like this, run on this machine? */
+/* mp.c */
+typedef void(EFIAPI *mp_procedure)(void *argument);
+EFI_STATUS mp_find(struct loader *loader);
+/* Runs `procedure` on a CPU, and waits for it. It may not call the firmware. */
+EFI_STATUS mp_run(const struct mp *mp, unsigned cpu, mp_procedure procedure, void *argument);
+/* Makes `why` the loader's one sentence, with the CPU's name before it where there are several. */
+void mp_blame(struct loader *loader, unsigned cpu, const char *why);
+
+/* checks.c: can pmuvisor, configured like this, run on every CPU of this machine? Finds out the EPT pools' size. */
 EFI_STATUS check_machine(struct loader *loader);
 
 /* processor.c */
@@ -76,12 +95,16 @@ bool resident_map(const struct resident *resident, struct paging *paging, uint64
 /* memory.c: reserves and fills the region; gives it back. */
 EFI_STATUS memory_prepare(struct loader *loader);
 void memory_release(struct loader *loader);
+/* Makes loader->handoff that of this CPU. */
+void memory_hand_off(struct loader *loader, unsigned cpu);
 
-/* start.c: goes under this processor. On success the caller has become the guest. */
+/* start.c: goes under every CPU, or under none. On success the caller has become the guest. */
 EFI_STATUS resident_start(struct loader *loader);
 
-/* enter.asm: returns handoff->result in the guest, or in root mode as before when the resident refused. */
+/* enter.asm: returns 0 as the guest, or handoff->result in root mode as before when the resident refused. */
 int64_t boot_enter(struct handoff *handoff);
-extern const uint8_t boot_enter_page[]; /* the page that holds it */
+/* As the guest: returns in root mode, with pmuvisor no longer under this processor. */
+int64_t boot_leave(struct handoff *handoff, uint64_t magic, uint64_t operation);
+extern const uint8_t boot_enter_page[]; /* the page that holds both */
 
 #endif

@@ -1,17 +1,14 @@
 #include "loader.h"
 
-#include "arch/x86/cpuid.h"
-#include "arch/x86/ept.h"
-#include "arch/x86/msr.h"
+#include "hv/bits.h"
 #include "arch/x86/reg.h"
-#include "arch/x86/requirements.h"
 
-#define NR_CPUS         1
-#define NR_RANGES       5 /* mapped apart from each other: region, APIC, aperture, trampoline, handoff */
+#define NR_RANGES       4 /* mapped apart from each other: region, windows, trampoline, handoff */
+#define NR_WINDOWS      2 /* of each CPU: its APIC's and the aperture */
 #define GUARD_PAGES_MAX 64
 #define TSC_MEASURE_US  20000
 
-/* The page that changes hands. In the loader's own image it shares a PML4 entry with the trampoline's code. */
+/* The page that changes hands, with one CPU at a time. In the loader's own image it shares a PML4 entry with the trampoline's code. */
 static _Alignas(4096) union {
 	struct handoff handoff;
 	uint8_t page[PAGE_SIZE];
@@ -31,18 +28,17 @@ static uint64_t append(struct region *region, uint64_t size)
 	return start;
 }
 
-static void lay_out(struct region *region, const struct resident *resident)
+static void lay_out(struct region *region, const struct resident *resident, const struct mp *mp)
 {
-	unsigned physical_bits = processor.cpuid(CPUID_ADDRESS_SIZES, 0).eax & 0xff;
-	unsigned variable_mtrrs = (unsigned)FIELD_GET(MTRRCAP_VARIABLE, reg_rdmsr(MSR_IA32_MTRRCAP));
+	uint64_t mapped;
 
-	*region = (struct region){ .size = resident->size };
-	region->ept_pages = ept_pool_pages(physical_bits, variable_mtrrs);
-	region->boot_info = append(region, sizeof(struct boot_info));
-	region->cpu_areas = append(region, NR_CPUS * resident->header->cpu_area_size);
-	region->ept_pool = append(region, region->ept_pages * PAGE_SIZE);
+	region->size = resident->size;
+	region->boot_info = append(region, sizeof(struct boot_info) + mp->nr_processors * sizeof(mp->processors[0]));
+	region->cpu_areas = append(region, mp->nr_cpus * resident->header->cpu_area_size);
+	region->ept_pools = append(region, mp->nr_cpus * region->ept_pages * PAGE_SIZE);
+	mapped = region->size / PAGE_SIZE + mp->nr_cpus * NR_WINDOWS;
 	/* The tables map themselves too, which is one table more at most: counted as a range. */
-	region->page_tables = append(region, paging_pool_pages(region->size / PAGE_SIZE, NR_RANGES + 1) * PAGE_SIZE);
+	region->page_tables = append(region, paging_pool_pages(mapped, NR_RANGES + 1) * PAGE_SIZE);
 }
 
 static EFI_STATUS reserve(struct loader *loader)
@@ -58,7 +54,7 @@ static EFI_STATUS reserve(struct loader *loader)
 
 void memory_release(struct loader *loader)
 {
-	if (loader->region.pa)
+	if (loader->region.pa && !loader->region_in_use)
 		uefi_call_wrapper(BS->FreePages, 2, loader->region.pa, loader->region.size / PAGE_SIZE);
 }
 
@@ -73,7 +69,7 @@ static bool map_cpu_areas(struct loader *loader)
 	const struct image_header *header = loader->resident.header;
 	bool ok = true;
 
-	for (uint64_t page = 0; page < NR_CPUS * header->cpu_area_size / PAGE_SIZE && ok; page++) {
+	for (uint64_t page = 0; page < loader->mp.nr_cpus * header->cpu_area_size / PAGE_SIZE && ok; page++) {
 		uint64_t in_area = page % (header->cpu_area_size / PAGE_SIZE);
 		uint64_t start = loader->region.cpu_areas + page * PAGE_SIZE;
 
@@ -92,6 +88,22 @@ static bool map_trampoline(struct loader *loader)
 	       paging_map(&loader->paging, handoff, handoff, PAGE_SIZE, PAGING_WRITABLE);
 }
 
+static uint64_t window_va(unsigned cpu, unsigned window)
+{
+	return HV_WINDOWS_VA + (cpu * NR_WINDOWS + window) * PAGE_SIZE;
+}
+
+static bool map_windows(struct loader *loader)
+{
+	bool ok = true;
+
+	for (unsigned cpu = 0; cpu < loader->mp.nr_cpus && ok; cpu++) {
+		ok = paging_map(&loader->paging, window_va(cpu, 0), 0, PAGE_SIZE, PAGING_WRITABLE | PAGING_UNCACHED) &&
+		     paging_map(&loader->paging, window_va(cpu, 1), loader->region.pa, PAGE_SIZE, PAGING_READ_ONLY);
+	}
+	return ok;
+}
+
 static bool build_page_tables(struct loader *loader)
 {
 	const struct region *region = &loader->region;
@@ -100,10 +112,7 @@ static bool build_page_tables(struct loader *loader)
 	paging_init(&loader->paging, (void *)pool, pool, (region->size - region->page_tables) / PAGE_SIZE);
 	return resident_map(&loader->resident, &loader->paging, region->pa) &&
 	       map_part(loader, region->boot_info, region->cpu_areas, PAGING_READ_ONLY) && map_cpu_areas(loader) &&
-	       map_part(loader, region->ept_pool, region->size, PAGING_WRITABLE) &&
-	       paging_map(&loader->paging, HV_APIC_VA, reg_rdmsr(MSR_IA32_APIC_BASE) & APIC_BASE_ADDRESS, PAGE_SIZE,
-			  PAGING_WRITABLE | PAGING_UNCACHED) &&
-	       paging_map(&loader->paging, HV_APERTURE_VA, region->pa, PAGE_SIZE, PAGING_READ_ONLY) &&
+	       map_part(loader, region->ept_pools, region->size, PAGING_WRITABLE) && map_windows(loader) &&
 	       map_trampoline(loader);
 }
 
@@ -133,18 +142,23 @@ static void fill_boot_info(const struct loader *loader)
 		.region_size = region->size,
 		.cpu_areas = HV_BASE + region->cpu_areas,
 		.cpu_area_size = loader->resident.header->cpu_area_size,
-		.ept_pool = HV_BASE + region->ept_pool,
+		.ept_pools = HV_BASE + region->ept_pools,
 		.ept_pages = region->ept_pages,
-		.nr_cpus = NR_CPUS,
-		.apic_pte = entry_in_region(loader, HV_APIC_VA, 1),
-		.aperture_pte = entry_in_region(loader, HV_APERTURE_VA, 1),
+		.nr_cpus = loader->mp.nr_cpus,
 		.trampoline_pml4e = entry_in_region(loader, (uint64_t)boot_enter_page, PAGING_LEVELS),
 		.tsc_hz = measure_tsc(),
 		.config = loader->config,
+		.nr_processors = loader->mp.nr_processors,
 	};
+	CopyMem(info->processors, loader->mp.processors, info->nr_processors * sizeof(info->processors[0]));
 }
 
-static void fill_handoff(struct loader *loader)
+static struct hv_window window(const struct loader *loader, uint64_t va)
+{
+	return (struct hv_window){ .page = va, .entry = entry_in_region(loader, va, 1) };
+}
+
+void memory_hand_off(struct loader *loader, unsigned cpu)
 {
 	const struct image_header *header = loader->resident.header;
 
@@ -152,8 +166,11 @@ static void fill_handoff(struct loader *loader)
 	*loader->handoff = (struct handoff){
 		.cr3 = loader->paging.pool_pa,
 		.entry = header->entry,
-		.stack_top = HV_BASE + loader->region.cpu_areas + header->stack_top,
+		.stack_top = HV_BASE + loader->region.cpu_areas + cpu * header->cpu_area_size + header->stack_top,
 		.boot_info = HV_BASE + loader->region.boot_info,
+		.cpu = cpu,
+		.apic = window(loader, window_va(cpu, 0)),
+		.aperture = window(loader, window_va(cpu, 1)),
 	};
 }
 
@@ -161,7 +178,7 @@ EFI_STATUS memory_prepare(struct loader *loader)
 {
 	EFI_STATUS status;
 
-	lay_out(&loader->region, &loader->resident);
+	lay_out(&loader->region, &loader->resident, &loader->mp);
 	status = reserve(loader);
 	if (EFI_ERROR(status))
 		return fail(loader, status, "the firmware has no %u KiB of memory to spare.",
@@ -171,6 +188,5 @@ EFI_STATUS memory_prepare(struct loader *loader)
 	if (!build_page_tables(loader))
 		return fail(loader, EFI_LOAD_ERROR, "the resident image can't be mapped.");
 	fill_boot_info(loader);
-	fill_handoff(loader);
 	return EFI_SUCCESS;
 }

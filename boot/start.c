@@ -3,6 +3,7 @@
 #include "arch/x86/descriptor.h"
 #include "arch/x86/msr.h"
 #include "arch/x86/reg.h"
+#include "guest-api/pmuvisor.h"
 
 #define DESCRIPTOR_IN_PAGES BIT(55)
 #define DESCRIPTOR_ACCESS   UINT64_C(0xf0ff) /* of its bits from 40 */
@@ -39,19 +40,64 @@ static void save_task_segment(struct handoff *handoff)
 	handoff->fw_tr_access = (uint32_t)(low >> 40 & DESCRIPTOR_ACCESS);
 }
 
-EFI_STATUS resident_start(struct loader *loader)
+static void EFIAPI start_here(void *argument)
 {
+	struct handoff *handoff = argument;
 	uint64_t efer = reg_rdmsr(MSR_IA32_EFER);
-	int64_t result;
 
-	save_task_segment(loader->handoff);
+	save_task_segment(handoff);
 	unlock_vmx();
 	/* The resident's page tables use the no-execute bit, which is reserved while NXE is off. */
 	reg_wrmsr(MSR_IA32_EFER, efer | EFER_NXE);
-	result = boot_enter(loader->handoff);
+	handoff->result = boot_enter(handoff);
 	reg_wrmsr(MSR_IA32_EFER, efer);
-	if (!result)
+}
+
+static void EFIAPI leave_here(void *argument)
+{
+	uint64_t efer = reg_rdmsr(MSR_IA32_EFER);
+
+	reg_wrmsr(MSR_IA32_EFER, efer | EFER_NXE);
+	boot_leave(argument, PMUVISOR_CALL_MAGIC, HV_CALL_LEAVE);
+	reg_wrmsr(MSR_IA32_EFER, efer);
+}
+
+static EFI_STATUS start_cpu(struct loader *loader, unsigned cpu)
+{
+	EFI_STATUS status;
+
+	memory_hand_off(loader, cpu);
+	status = mp_run(&loader->mp, cpu, start_here, loader->handoff);
+	if (EFI_ERROR(status)) {
+		loader->region_in_use = true;
+		mp_blame(loader, cpu, "it did not come back from pmuvisor's start.");
+		return status;
+	}
+	if (!loader->handoff->result)
 		return EFI_SUCCESS;
-	CopyMem(loader->error, loader->handoff->why, sizeof(loader->error));
+	mp_blame(loader, cpu, loader->handoff->why);
 	return EFI_UNSUPPORTED;
+}
+
+static void leave_cpu(struct loader *loader, unsigned cpu)
+{
+	memory_hand_off(loader, cpu);
+	if (EFI_ERROR(mp_run(&loader->mp, cpu, leave_here, loader->handoff)))
+		loader->region_in_use = true;
+}
+
+/*
+ * This CPU comes last: until then it runs the firmware as before, and only the others have to be brought back if one
+ * refuses.
+ */
+EFI_STATUS resident_start(struct loader *loader)
+{
+	unsigned cpu = loader->mp.nr_cpus;
+	EFI_STATUS status = EFI_SUCCESS;
+
+	while (cpu && !EFI_ERROR(status))
+		status = start_cpu(loader, --cpu);
+	while (EFI_ERROR(status) && ++cpu < loader->mp.nr_cpus)
+		leave_cpu(loader, cpu);
+	return status;
 }

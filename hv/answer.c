@@ -36,6 +36,12 @@ static void answer_instruction(struct cpu *cpu, const struct vm_exit *exit)
 		pmu_emulated(cpu);
 }
 
+/* INIT and SIPI are signals of their own: answered now, or lost. */
+static bool comes_again(enum exit_reason reason)
+{
+	return reason != EXIT_INIT && reason != EXIT_SIPI;
+}
+
 /*
  * An NMI that struck at the exit came before the instruction that exited: if the guest can take it, it runs the
  * instruction (and exits again) after its handler. One that comes later is found by the vendor's last look before it
@@ -46,7 +52,7 @@ void answer_exit(struct cpu *cpu, const struct vm_exit *exit)
 	cpu->stats.exits[exit->reason]++;
 	if (cpu->nmi.in_root)
 		take_root_nmi(cpu);
-	if (cpu->nmi.pending && deliver_nmi(cpu, exit))
+	if (cpu->nmi.pending && comes_again(exit->reason) && deliver_nmi(cpu, exit))
 		return;
 	answer_instruction(cpu, exit);
 	if (cpu->nmi.pending)

@@ -5,21 +5,21 @@
  * The region is one physically contiguous block of EfiReservedMemoryType, mapped linearly:
  * virtual = HV_BASE + (physical - region_pa). In order, each part page aligned:
  *	the resident ELF's segments, at their p_vaddr	(permissions from p_flags)
- *	struct boot_info				(read-only for the resident)
+ *	struct boot_info and the list of processors	(read-only for the resident)
  *	nr_cpus CPU areas of header.cpu_area_size	(RW, no execute; pages named in header.guard_pages not mapped)
- *	the EPT pool, ept_pages pages			(RW, no execute)
+ *	the EPT pools, nr_cpus times ept_pages pages	(RW, no execute)
  *	the page tables the loader built		(RW, no execute)
  */
 #ifndef HV_BOOT_INFO_H
 #define HV_BOOT_INFO_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "config.h"
 
-#define HV_BASE        UINT64_C(0xffffffff80000000) /* in the top 2 GiB: the kernel code model reaches it */
-#define HV_APIC_VA     UINT64_C(0xffffffffc0000000) /* one page, strong UC (PCD|PWT): the local APIC */
-#define HV_APERTURE_VA UINT64_C(0xffffffffc0001000) /* one page, read-only: where the guest's memory is looked at */
+#define HV_BASE       UINT64_C(0xffffffff80000000) /* in the top 2 GiB: the kernel code model reaches it */
+#define HV_WINDOWS_VA UINT64_C(0xffffffffc0000000) /* two pages for each CPU, see struct hv_window */
 
 #define HV_IMAGE_MAGIC UINT64_C(0x524f534956554d50) /* "PMUVISOR" */
 
@@ -32,20 +32,39 @@ struct image_header {
 	uint64_t stack_top;     /* offset in a CPU area: where its main stack starts, 16-byte aligned */
 };
 
+/* A processor as the firmware knows it. */
+struct boot_processor {
+	uint32_t number; /* the firmware's */
+	uint32_t apic_id;
+	bool enabled; /* the firmware lets it run */
+};
+
 /* What the loader tells the resident. */
 struct boot_info {
 	uint64_t magic;
 	uint64_t region_pa, region_size; /* bytes */
 	uint64_t cpu_areas;              /* virtual address of the first */
 	uint64_t cpu_area_size;          /* bytes each */
-	uint64_t ept_pool;               /* virtual address */
-	uint32_t ept_pages;
+	uint64_t ept_pools;              /* virtual address of the first */
+	uint32_t ept_pages;              /* in each */
 	uint32_t nr_cpus;
-	uint64_t apic_pte;         /* virtual address of the page-table entry behind HV_APIC_VA */
-	uint64_t aperture_pte;     /* the same behind HV_APERTURE_VA; at first it shows the region's first page */
 	uint64_t trampoline_pml4e; /* virtual address of the PML4 entry that maps the loader's trampoline */
 	uint64_t tsc_hz;           /* measured by the loader */
 	struct hv_config config;
+	uint32_t nr_processors;
+	/* All there are. The first nr_cpus of them are the CPUs pmuvisor runs on, by index: first the one that booted. */
+	struct boot_processor processors[];
+};
+
+/*
+ * The loader's alone, while its pages are still mapped: VMCALL with this in RCX and PMUVISOR_CALL_MAGIC in RAX makes
+ * this CPU what it was before pmuvisor. It goes on in root mode at handoff->leave.
+ */
+#define HV_CALL_LEAVE UINT64_C(0x45564145)
+
+/* One page with an entry of its own in the page tables, which the CPU it belongs to changes. Virtual addresses. */
+struct hv_window {
+	uint64_t page, entry;
 };
 
 /*
@@ -68,6 +87,8 @@ struct handoff {
 	uint32_t fw_tr_limit, fw_tr_access; /* 58: access rights as the VMCS holds them */
 	int64_t result;                     /* 60: 0, or why the resident refused; boot_enter() returns it */
 	char why[CONFIG_ERROR_MAX];         /* 68: one sentence when result is not 0 */
+	struct hv_window apic;              /* strong UC (PCD|PWT): this CPU's local APIC */
+	struct hv_window aperture;          /* read-only: where it looks at the guest's memory; at first the region's */
 };
 
 #endif

@@ -74,10 +74,12 @@ struct cpu {
 	/* Both follow IA32_APIC_BASE, whose writes exit. */
 	bool x2apic;        /* the local APIC's mode, */
 	uint64_t apic_page; /* and where its registers are in xAPIC mode */
+	struct hv_window apic, aperture;
 	struct pmu pmu;
 	struct cpu_stats stats;
 	struct dump dump;
 	struct vendor_cpu *vendor;
+	struct handoff *handoff; /* where it started from, while platform_knows_loader() */
 };
 
 /*
@@ -88,6 +90,8 @@ struct hv_ops {
 	const char *name;
 	/* Prepares this CPU to run the firmware state in `handoff` as its guest; 0, or one sentence in handoff->why. */
 	int (*cpu_init)(struct cpu *cpu, struct handoff *handoff);
+	/* Ends what cpu_init() began: this CPU's firmware state becomes what the guest's is now. */
+	void (*cpu_leave)(struct cpu *cpu);
 	/*
 	 * Runs the guest for good. After each exit it calls answer_exit(), and carries out the gate's wishes before
 	 * it enters.
@@ -117,6 +121,9 @@ static inline struct cpu *this_cpu(void)
 	asm volatile("mov %%gs:0, %0" : "=r"(cpu));
 	return cpu;
 }
+
+/* main.c: back to the firmware in root mode, where its guest is now. Only while platform_knows_loader(). */
+_Noreturn void hv_leave(struct cpu *cpu);
 
 /* Physical address of something in the resident's region. */
 static inline uint64_t hv_pa(const void *address)

@@ -217,7 +217,7 @@ void dump_request(struct cpu *cpu)
 {
 	struct dump *dump = &cpu->dump;
 
-	if (dump->active)
+	if (dump->active || cpu->id)
 		return;
 	pmu_poll(cpu);
 	take_branches(cpu);

@@ -1,6 +1,7 @@
 #include "hypercall.h"
 #include "cpu.h"
 #include "dump.h"
+#include "arch/x86/platform.h"
 #include "guest-api/pmuvisor.h"
 
 /* Kernel mode only, and only what is known: anything else is the #UD a machine without VMX gives. */
@@ -16,6 +17,10 @@ enum verdict hypercall(struct cpu *cpu)
 		guest->rax = dump_pending(cpu);
 		return ADVANCE;
 	case PMUVISOR_CALL_PENDING: guest->rax = dump_pending(cpu); return ADVANCE;
+	case HV_CALL_LEAVE:
+		if (!platform_knows_loader(cpu))
+			return INJECT_UD;
+		hv_leave(cpu);
 	default: return INJECT_UD;
 	}
 }

@@ -9,7 +9,8 @@ static int start(struct cpu *cpu, struct handoff *handoff)
 {
 	const struct hv_config *config = &cpu->boot->config;
 
-	console_init(config);
+	if (!cpu->id)
+		console_init(config);
 	if (!pmu_init(cpu, platform_pmu(), config)) {
 		sentence(handoff->why, sizeof(handoff->why), "this processor's PMU is none that pmuvisor knows.");
 		return -1;
@@ -21,7 +22,10 @@ static int start(struct cpu *cpu, struct handoff *handoff)
 	}
 	cpu->stats.started = reg_rdtsc();
 	cpu->stats.root_tsc = -cpu->stats.started;
-	dump_start(cpu);
+	if (cpu->id)
+		cpu->ops->set_timer(cpu, 0);
+	else
+		dump_start(cpu);
 	return 0;
 }
 
@@ -33,7 +37,16 @@ _Noreturn void hv_main(struct handoff *handoff)
 
 	if (start(cpu, handoff))
 		platform_leave(cpu, handoff);
-	platform_forget_loader(cpu);
+	cpu->handoff = handoff;
+	if (!cpu->id) /* the last to start */
+		platform_forget_loader(cpu);
 	cpu->ops->run(cpu);
 	__builtin_unreachable();
+}
+
+_Noreturn void hv_leave(struct cpu *cpu)
+{
+	pmu_release(cpu);
+	cpu->ops->cpu_leave(cpu);
+	platform_leave(cpu, cpu->handoff);
 }

@@ -331,6 +331,30 @@ void pmu_apic_mode_changed(struct cpu *cpu)
 	settle(pmu);
 }
 
+/*
+ * SDM Vol. 3A, "Local APIC State After an INIT Reset": the guest's entry is masked. Counters, selectors and global
+ * registers stay as they are ("Processor State After Reset").
+ */
+void pmu_reset(struct cpu *cpu)
+{
+	struct pmu *pmu = &cpu->pmu;
+
+	pmu_window_end(cpu);
+	if (pmu_is_open(pmu)) {
+		lvtpc_write(LVT_MASKED);
+	} else {
+		pmi_land(cpu);
+		step_end(pmu);
+		pmu->guest_lvtpc = LVT_MASKED;
+		settle(pmu);
+	}
+	if (pmu->pebs.offer == PEBS_OFFERED)
+		pebs_write_enable(pmu, 0); /* SDM Vol. 3B, "DS Mechanism Software Guidelines" */
+	cpu->nmi = (struct nmi){ .pending = false };
+	pmu->gate.nmi_window = false;
+	pmu_update_gate(pmu);
+}
+
 /* Overflows that no NMI announced, as the entry was masked. */
 static void take_late(struct pmu *pmu, uint64_t status)
 {

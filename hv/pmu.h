@@ -184,6 +184,9 @@ bool pmu_write_lvtpc(struct cpu *cpu, uint64_t value);
 /* IA32_APIC_BASE was written. */
 void pmu_apic_mode_changed(struct cpu *cpu);
 
+/* INIT reached this CPU. NMIs under way end with it. */
+void pmu_reset(struct cpu *cpu);
+
 /* While the LVTPC is borrowed: the guest is about to access the APIC's page, and has done so. */
 void pmu_apic_access(struct cpu *cpu);
 void pmu_apic_accessed(struct cpu *cpu);

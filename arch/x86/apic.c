@@ -1,6 +1,5 @@
 #include "apic.h"
 #include "hv/cpu.h"
-#include "paging.h"
 #include "arch/x86/reg.h"
 
 #define X2APIC_MSR(offset) (0x800 + ((offset) >> 4))
@@ -15,7 +14,7 @@ uint32_t apic_read(unsigned offset)
 {
 	if (apic_is_x2apic())
 		return (uint32_t)reg_rdmsr(X2APIC_MSR(offset));
-	return reg_read_xapic(offset);
+	return reg_read_xapic(&this_cpu()->apic, offset);
 }
 
 void apic_write(unsigned offset, uint32_t value)
@@ -23,13 +22,7 @@ void apic_write(unsigned offset, uint32_t value)
 	if (apic_is_x2apic())
 		reg_wrmsr(X2APIC_MSR(offset), value);
 	else
-		reg_write_xapic(offset, value);
-}
-
-void apic_moved(uint64_t *pte, uint64_t page)
-{
-	*pte = (*pte & ~PTE_ADDRESS) | page;
-	reg_invlpg(HV_APIC_VA);
+		reg_write_xapic(&this_cpu()->apic, offset, value);
 }
 
 /*
@@ -41,5 +34,24 @@ void apic_self_ipi(uint32_t vector)
 	if (apic_is_x2apic())
 		reg_wrmsr(X2APIC_SELF_IPI, vector);
 	else
-		reg_write_xapic(APIC_ICR, ICR_SELF | vector);
+		reg_write_xapic(&this_cpu()->apic, APIC_ICR, ICR_SELF | vector);
+}
+
+/*
+ * SDM Vol. 3A, "Local APIC State After an INIT Reset". Disabled by software it delivers nothing; requests that it holds
+ * already can't be taken back.
+ */
+void apic_reset(void)
+{
+	static const uint16_t entries[] = {
+		APIC_LVT_TIMER, APIC_LVT_THERMAL, APIC_LVT_LINT0, APIC_LVT_LINT1, APIC_LVT_ERROR,
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(entries); i++)
+		apic_write(entries[i], LVT_MASKED);
+	if (FIELD_GET(VERSION_MAX_LVT, apic_read(APIC_VERSION)) >= VERSION_CMCI)
+		apic_write(APIC_LVT_CMCI, LVT_MASKED);
+	apic_write(APIC_TIMER_INITIAL, 0);
+	apic_write(APIC_TPR, 0);
+	apic_write(APIC_SPURIOUS, SPURIOUS_RESET);
 }

@@ -5,9 +5,25 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define APIC_ICR      0x300
-#define APIC_LVTPC    0x340
-#define APIC_ICR_HIGH 0x310
+#include "hv/bits.h"
+
+#define APIC_VERSION       0x030
+#define APIC_TPR           0x080
+#define APIC_SPURIOUS      0x0f0
+#define APIC_LVT_CMCI      0x2f0
+#define APIC_ICR           0x300
+#define APIC_ICR_HIGH      0x310
+#define APIC_LVT_TIMER     0x320
+#define APIC_LVT_THERMAL   0x330
+#define APIC_LVTPC         0x340
+#define APIC_LVT_LINT0     0x350
+#define APIC_LVT_LINT1     0x360
+#define APIC_LVT_ERROR     0x370
+#define APIC_TIMER_INITIAL 0x380
+
+#define VERSION_MAX_LVT BITS(23, 16)
+#define VERSION_CMCI    6     /* from this on there is LVT_CMCI */
+#define SPURIOUS_RESET  0xffu /* the APIC is disabled by software */
 
 #define LVT_VECTOR  0x000000ffu
 #define LVT_MODE    0x00000700u
@@ -17,12 +33,12 @@
 
 #define ICR_SELF 0x00040000u
 
+/* What INIT does to the local APIC, but for LVTPC and what is on its way through it. */
+void apic_reset(void);
 /* Follows IA32_APIC_BASE, whose writes exit. */
 bool apic_is_x2apic(void);
 uint32_t apic_read(unsigned offset);
 void apic_write(unsigned offset, uint32_t value);
-/* IA32_APIC_BASE names another page: the page-table entry behind HV_APIC_VA follows. */
-void apic_moved(uint64_t *pte, uint64_t page);
 /* A fixed interrupt to this CPU itself. */
 void apic_self_ipi(uint32_t vector);
 

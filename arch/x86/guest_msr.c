@@ -52,7 +52,7 @@ static bool write_apic_base(struct cpu *cpu, uint32_t msr, uint64_t value)
 	cpu->x2apic = value & APIC_BASE_X2APIC;
 	if (page != cpu->apic_page) {
 		cpu->apic_page = page;
-		apic_moved((uint64_t *)cpu->boot->apic_pte, page);
+		reg_move_window(&cpu->apic, page);
 		cpu->ops->remap(cpu);
 	}
 	pmu_apic_mode_changed(cpu);

@@ -49,7 +49,7 @@ static bool is_canonical(uint64_t linear, unsigned levels)
 	return top == 0 || top == BITS(52 - 9 * levels, 0);
 }
 
-static enum guest_memory walk_to(const struct boot_info *boot, struct walk walk, uint64_t linear)
+static enum guest_memory walk_to(const struct cpu *cpu, struct walk walk, uint64_t linear)
 {
 	if (walk.levels && !is_canonical(linear, walk.levels))
 		return MEMORY_UNMAPPED;
@@ -57,13 +57,12 @@ static enum guest_memory walk_to(const struct boot_info *boot, struct walk walk,
 		unsigned level = walk.levels;
 		uint64_t index = linear >> (12 + 9 * (level - 1)) & 0x1ff;
 
-		if (is_hidden(boot, walk.table))
+		if (is_hidden(cpu->boot, walk.table))
 			return MEMORY_HIDDEN;
-		if (!follow(&walk, reg_read_physical((uint64_t *)boot->aperture_pte, walk.table + 8 * index), level,
-			    linear))
+		if (!follow(&walk, reg_read_physical(&cpu->aperture, walk.table + 8 * index), level, linear))
 			return MEMORY_UNMAPPED;
 	}
-	return is_hidden(boot, walk.table) ? MEMORY_HIDDEN : MEMORY_WRITABLE;
+	return is_hidden(cpu->boot, walk.table) ? MEMORY_HIDDEN : MEMORY_WRITABLE;
 }
 
 static enum guest_memory worse(enum guest_memory a, enum guest_memory b)
@@ -85,5 +84,5 @@ enum guest_memory guest_memory_at(struct cpu *cpu, uint64_t linear, uint64_t siz
 		return MEMORY_UNKNOWN;
 	walk.levels = cpu->ops->read(cpu, GUEST_CR4) & CR4_LA57 ? 5 : 4;
 	walk.table = cpu->ops->read(cpu, GUEST_CR3) & PTE_ADDRESS & walk.address_mask;
-	return worse(walk_to(cpu->boot, walk, linear), walk_to(cpu->boot, walk, last));
+	return worse(walk_to(cpu, walk, linear), walk_to(cpu, walk, last));
 }

@@ -25,6 +25,17 @@ void mtrr_read(struct mtrrs *mtrrs)
 		mtrrs->fixed[i] = cap & MTRRCAP_FIXED ? reg_rdmsr(fixed_msrs[i]) : 0;
 }
 
+bool mtrr_equal(const struct mtrrs *a, const struct mtrrs *b)
+{
+	bool equal = a->default_type == b->default_type && a->variable == b->variable;
+
+	for (unsigned i = 0; i < a->variable && equal; i++)
+		equal = a->range[i].base == b->range[i].base && a->range[i].mask == b->range[i].mask;
+	for (unsigned i = 0; i < MTRR_FIXED && equal; i++)
+		equal = a->fixed[i] == b->fixed[i];
+	return equal;
+}
+
 /* Eight types in each register; ranges of 64, 16 and 4 KiB in this order. SDM Vol. 3A, "Fixed Range MTRRs". */
 static unsigned fixed_type(const struct mtrrs *mtrrs, uint64_t pa, uint64_t *end)
 {

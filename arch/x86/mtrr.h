@@ -25,6 +25,7 @@ struct mtrrs {
 };
 
 void mtrr_read(struct mtrrs *mtrrs);
+bool mtrr_equal(const struct mtrrs *a, const struct mtrrs *b);
 
 /*
  * The type of the page at `pa`, and in `*end` (exclusive) how far from `pa` on it is certainly the same; a multiple of

@@ -28,7 +28,10 @@ struct cpu *platform_init(struct handoff *handoff)
 	cpu->boot = boot;
 	cpu->vendor = (struct vendor_cpu *)&area->vmx;
 	cpu->x2apic = reg_rdmsr(MSR_IA32_APIC_BASE) & APIC_BASE_X2APIC;
+	cpu->apic = handoff->apic;
+	cpu->aperture = handoff->aperture;
 	cpu->apic_page = reg_rdmsr(MSR_IA32_APIC_BASE) & APIC_BASE_ADDRESS;
+	reg_move_window(&cpu->apic, cpu->apic_page);
 	reg_wrmsr(MSR_IA32_GS_BASE, (uintptr_t)cpu);
 	descriptors_init(area);
 	descriptors_load(&area->descriptors);
@@ -45,6 +48,11 @@ _Noreturn void platform_leave(struct cpu *cpu, struct handoff *handoff)
 void platform_forget_loader(struct cpu *cpu)
 {
 	*(uint64_t *)cpu->boot->trampoline_pml4e = 0;
+}
+
+bool platform_knows_loader(const struct cpu *cpu)
+{
+	return *(const volatile uint64_t *)cpu->boot->trampoline_pml4e;
 }
 
 const struct hv_ops *platform_ops(void)

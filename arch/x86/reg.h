@@ -110,22 +110,30 @@ static inline void reg_invlpg(uint64_t address)
 	asm volatile("invlpg (%0)" : : "r"(address) : "memory");
 }
 
-/* Eight bytes of the guest's memory, through the page-table entry behind HV_APERTURE_VA. `pa` is a multiple of 8. */
-static inline uint64_t reg_read_physical(uint64_t *pte, uint64_t pa)
+/* The window shows the page at `pa` from now on. */
+static inline void reg_move_window(const struct hv_window *window, uint64_t pa)
 {
+	uint64_t *pte = (uint64_t *)window->entry;
+
 	*pte = (*pte & ~PTE_ADDRESS) | (pa & PTE_ADDRESS);
-	reg_invlpg(HV_APERTURE_VA);
-	return *(volatile uint64_t *)(HV_APERTURE_VA + pa % 4096);
+	reg_invlpg(window->page);
 }
 
-static inline uint32_t reg_read_xapic(unsigned offset)
+/* Eight bytes of the guest's memory, through the window. `pa` is a multiple of 8. */
+static inline uint64_t reg_read_physical(const struct hv_window *aperture, uint64_t pa)
 {
-	return *(volatile uint32_t *)(HV_APIC_VA + offset);
+	reg_move_window(aperture, pa);
+	return *(volatile uint64_t *)(aperture->page + pa % 4096);
 }
 
-static inline void reg_write_xapic(unsigned offset, uint32_t value)
+static inline uint32_t reg_read_xapic(const struct hv_window *apic, unsigned offset)
 {
-	*(volatile uint32_t *)(HV_APIC_VA + offset) = value;
+	return *(volatile uint32_t *)(apic->page + offset);
+}
+
+static inline void reg_write_xapic(const struct hv_window *apic, unsigned offset, uint32_t value)
+{
+	*(volatile uint32_t *)(apic->page + offset) = value;
 }
 
 #endif

@@ -334,14 +334,18 @@ static void vmx_finish(struct cpu *cpu, const struct vm_exit *exit, enum verdict
 	}
 }
 
-/* "Checks on Guest Non-Register State": none of the three may hold when an NMI is injected, nor another event. */
+/*
+ * "Checks on Guest Non-Register State": none of the three may hold when an NMI is injected, nor another event, and a CPU
+ * that waits for a SIPI takes none.
+ */
 static bool vmx_nmi_blocked(struct cpu *cpu)
 {
 	uint64_t blocking = BLOCKING_BY_STI | BLOCKING_BY_MOV_SS | BLOCKING_BY_NMI;
 
 	(void)cpu;
 	return vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & blocking ||
-	       vmcs_read(VMCS_ENTRY_INTERRUPTION_INFO) & INTERRUPTION_VALID;
+	       vmcs_read(VMCS_ENTRY_INTERRUPTION_INFO) & INTERRUPTION_VALID ||
+	       vmcs_read(VMCS_GUEST_ACTIVITY) == ACTIVITY_WAIT_SIPI;
 }
 
 static uint64_t vmx_read(struct cpu *cpu, enum guest_register reg)
@@ -417,6 +421,7 @@ static void vmx_dump(struct cpu *cpu, struct text *text)
 const struct hv_ops vmx_ops = {
 	.name = "VMX",
 	.cpu_init = vmx_cpu_init,
+	.cpu_leave = vmx_cpu_leave,
 	.run = vmx_run,
 	.finish = vmx_finish,
 	.nmi_blocked = vmx_nmi_blocked,

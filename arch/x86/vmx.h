@@ -35,6 +35,7 @@ struct vmx_cpu {
 	bool saves_ctrl;                /* the exit control that saves PERF_GLOBAL_CTRL exists: no MSR list needed */
 	unsigned timer_shift;           /* VMX-preemption timer: TSC ticks >> this */
 	struct ept ept;
+	struct mtrrs mtrrs; /* that it follows */
 };
 
 static inline struct vmx_cpu *vmx_of(const struct cpu *cpu)
@@ -74,6 +75,7 @@ void vmx_setup(struct cpu *cpu, const struct handoff *handoff, const struct firm
 
 /* vmx_start.c: VMXON and a VMCS of this CPU's own. */
 int vmx_cpu_init(struct cpu *cpu, struct handoff *handoff);
+void vmx_cpu_leave(struct cpu *cpu);
 
 /* vmx_event.c: exits that only VMX code can answer. */
 enum verdict vmx_handle(struct cpu *cpu, const struct vm_exit *exit);

@@ -1,4 +1,5 @@
 /* Exits that are rare and that only VMX code can answer. */
+#include "apic.h"
 #include "cpuid.h"
 #include "guest.h"
 #include "msr.h"
@@ -18,12 +19,16 @@ void vmx_flush_ept(const struct ept *ept)
 
 void vmx_remap(struct cpu *cpu)
 {
-	struct ept *ept = &vmx_of(cpu)->ept;
+	struct vmx_cpu *vmx = vmx_of(cpu);
+	struct ept *ept = &vmx->ept;
 	struct mtrrs mtrrs;
 
 	mtrr_read(&mtrrs);
+	if (ept->apic_pa == cpu->apic_page && mtrr_equal(&mtrrs, &vmx->mtrrs))
+		return;
+	vmx->mtrrs = mtrrs;
 	ept->apic_pa = cpu->apic_page;
-	vmx_of(cpu)->apic_trapped = false; /* the gate traps it again */
+	vmx->apic_trapped = false; /* the gate traps it again */
 	cpu->pmu.gate.dirty = true;
 	if (!ept_build(ept, &mtrrs))
 		vmx_access_failed("the MTRRs ask for more page tables than there are:", 0);
@@ -152,16 +157,30 @@ static void reset_registers(struct cpu *cpu)
 	vmcs_write(VMCS_GUEST_PENDING_DEBUG, 0);
 }
 
-/* The boot processor starts over at the reset vector; the others wait for a SIPI. SDM Vol. 3A, "MP Initialization". */
+/* Those that are in no VMCS. */
+static void reset_debug_registers(void)
+{
+	const uint64_t zero = 0, dr6 = 0xffff0ff0;
+
+	asm volatile("mov %0, %%cr2; mov %0, %%dr0; mov %0, %%dr1; mov %0, %%dr2; mov %0, %%dr3" : : "r"(zero));
+	asm volatile("mov %0, %%dr6" : : "r"(dr6));
+}
+
+/*
+ * The boot processor starts over at the reset vector; the others wait for a SIPI. SDM Vol. 3A, "MP Initialization". The
+ * hardware has done nothing of it ("INIT signals cause VM exits"), and a SIPI that comes before the entry is lost: so
+ * nothing here takes long.
+ */
 static enum verdict init_signal(struct cpu *cpu)
 {
 	bool boot_processor = reg_rdmsr(MSR_IA32_APIC_BASE) & APIC_BASE_BSP;
 
 	reset_segments();
 	reset_registers(cpu);
+	reset_debug_registers();
 	vmcs_write(VMCS_GUEST_ACTIVITY, boot_processor ? ACTIVITY_ACTIVE : ACTIVITY_WAIT_SIPI);
-	if (cpu->pmu.pebs.offer == PEBS_OFFERED)
-		pebs_write_enable(&cpu->pmu, 0); /* SDM Vol. 3B, "DS Mechanism Software Guidelines" */
+	apic_reset();
+	pmu_reset(cpu);
 	vmx_flush_ept(&vmx_of(cpu)->ept); /* the TLB is emptied; entries of a VPID outlive the paging they came from */
 	return RESUME;
 }

@@ -51,18 +51,17 @@ static bool init_ept(struct cpu *cpu)
 {
 	struct ept *ept = &vmx_of(cpu)->ept;
 	uint32_t regs[4];
-	struct mtrrs mtrrs;
 
 	reg_cpuid(CPUID_ADDRESS_SIZES, 0, regs);
-	ept->pool = (uint64_t *)cpu->boot->ept_pool;
+	ept->pool = (uint64_t *)(cpu->boot->ept_pools + cpu->id * cpu->boot->ept_pages * PAGE_SIZE);
 	ept->pool_pa = hv_pa(ept->pool);
 	ept->pages = cpu->boot->ept_pages;
 	ept->physical_bits = regs[0] & 0xff;
 	ept->hidden_pa = cpu->boot->region_pa;
 	ept->hidden_size = cpu->boot->region_size;
 	ept->apic_pa = cpu->apic_page;
-	mtrr_read(&mtrrs);
-	return ept_build(ept, &mtrrs);
+	mtrr_read(&vmx_of(cpu)->mtrrs);
+	return ept_build(ept, &vmx_of(cpu)->mtrrs);
 }
 
 static void init_regions(struct vmx_cpu *vmx)
@@ -94,4 +93,21 @@ int vmx_cpu_init(struct cpu *cpu, struct handoff *handoff)
 	vmx_flush_ept(&vmx->ept);
 	vmx_setup(cpu, handoff, firmware);
 	return 0;
+}
+
+/* What exits load for root mode, or clear, becomes the guest's again; firmware_return() does the rest. */
+void vmx_cpu_leave(struct cpu *cpu)
+{
+	struct firmware *firmware = &cpu_area(cpu)->firmware;
+
+	firmware->cr0 = cpu->ops->read(cpu, GUEST_CR0);
+	firmware->cr4 = cpu->ops->read(cpu, GUEST_CR4);
+	firmware->gs_base = vmcs_read(VMCS_GUEST_BASE(SEGMENT_GS));
+	reg_wrmsr(MSR_IA32_FS_BASE, vmcs_read(VMCS_GUEST_BASE(SEGMENT_FS)));
+	reg_wrmsr(MSR_IA32_PAT, vmcs_read(VMCS_GUEST_PAT));
+	reg_wrmsr(MSR_IA32_DEBUGCTL, vmcs_read(VMCS_GUEST_DEBUGCTL));
+	reg_wrmsr(MSR_IA32_SYSENTER_CS, vmcs_read(VMCS_GUEST_SYSENTER_CS));
+	reg_wrmsr(MSR_IA32_SYSENTER_ESP, vmcs_read(VMCS_GUEST_SYSENTER_ESP));
+	reg_wrmsr(MSR_IA32_SYSENTER_EIP, vmcs_read(VMCS_GUEST_SYSENTER_EIP));
+	asm volatile("vmxoff");
 }

@@ -16,7 +16,6 @@ struct hardware {
 	struct processor guest; /* and while in root mode, the processor all the same */
 	struct cpu cpu;         /* pmuvisor's */
 	struct boot_info boot;
-	uint64_t apic_pte;
 	uint8_t traps_open[NR_MSRS], traps_closed[NR_MSRS];
 	/* The VMCS, and what arch/x86/vmx.c remembers of it. */
 	struct pmu_model_vmcs vmcs;

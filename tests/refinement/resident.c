@@ -116,7 +116,7 @@ void resident_start(const struct plan *plan)
 		.remap = remap,
 	};
 
-	hw.boot = (struct boot_info){ .config = plan->config, .apic_pte = (uintptr_t)&hw.apic_pte };
+	hw.boot = (struct boot_info){ .config = plan->config };
 	hw.cpu = (struct cpu){
 		.self = &hw.cpu,
 		.ops = &ops,

@@ -172,31 +172,34 @@ void reg_xrstors(const void *area, uint64_t components)
 	root_retire();
 }
 
-void reg_invlpg(uint64_t address)
+void reg_move_window(const struct hv_window *window, uint64_t pa)
 {
-	(void)address;
+	(void)window;
+	(void)pa;
 	root_retire();
 }
 
 /* No guest of this test has page tables. */
-uint64_t reg_read_physical(uint64_t *pte, uint64_t pa)
+uint64_t reg_read_physical(const struct hv_window *aperture, uint64_t pa)
 {
-	(void)pte;
+	(void)aperture;
 	difference("pmuvisor reads memory at %#" PRIx64, pa);
 }
 
-uint32_t reg_read_xapic(unsigned offset)
+uint32_t reg_read_xapic(const struct hv_window *apic, unsigned offset)
 {
 	uint32_t value = pmu_model_read_lvtpc(hw.guest.model);
 
+	(void)apic;
 	if (hw.guest.x2apic || offset != APIC_LVTPC)
 		difference("pmuvisor reads APIC register %#x where there is none", offset);
 	root_retire();
 	return value;
 }
 
-void reg_write_xapic(unsigned offset, uint32_t value)
+void reg_write_xapic(const struct hv_window *apic, unsigned offset, uint32_t value)
 {
+	(void)apic;
 	if (hw.guest.x2apic)
 		difference("pmuvisor writes APIC register %#x in x2APIC mode", offset);
 	if (offset == APIC_LVTPC)

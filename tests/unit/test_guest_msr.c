@@ -25,7 +25,7 @@ static struct cpu cpu;
 static struct boot_info boot;
 static uint64_t msrs[MSRS];
 static uint64_t refused; /* bits of a value that WRMSR answers with #GP */
-static uint64_t guest_debugctl, freeze, apic_pte, pmu_value;
+static uint64_t guest_debugctl, freeze, apic_window, pmu_value;
 static unsigned remaps, mode_changes, pmu_reg;
 static bool pmu_answer;
 static enum guest_memory ds_memory;
@@ -63,9 +63,10 @@ void reg_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
 	regs[0] = 0x3024;
 }
 
-void apic_moved(uint64_t *pte, uint64_t page)
+void reg_move_window(const struct hv_window *window, uint64_t pa)
 {
-	*pte = page;
+	assert_ptr_equal(window, &cpu.apic);
+	apic_window = pa;
 }
 
 void pmu_apic_mode_changed(struct cpu *changed)
@@ -157,14 +158,13 @@ static int setup(void **state)
 	memset(msrs, 0, sizeof(msrs));
 	boot.region_pa = REGION;
 	boot.region_size = REGION_SIZE;
-	boot.apic_pte = (uintptr_t)&apic_pte;
 	cpu.ops = &ops;
 	cpu.boot = &boot;
 	cpu.apic_page = 0xfee00000;
 	cpu.pmu.host = HOST_DEFAULTS;
 	cpu.pmu.guest = cpu.pmu.controls = ALL & ~cpu.pmu.host;
 	ds_memory = MEMORY_WRITABLE;
-	refused = guest_debugctl = freeze = apic_pte = pmu_value = 0;
+	refused = guest_debugctl = freeze = apic_window = pmu_value = 0;
 	remaps = mode_changes = pmu_reg = 0;
 	pmu_answer = true;
 	return 0;
@@ -656,9 +656,9 @@ static void apic_base(void **state)
 	wrmsr(0x1b, 0xfee00d00);
 	assert_true(cpu.x2apic);
 	assert_int_equal(mode_changes, 2);
-	assert_int_equal(apic_pte, 0); /* it has not moved */
+	assert_int_equal(apic_window, 0); /* it has not moved */
 	wrmsr(0x1b, 0xfe000900);
-	assert_int_equal(apic_pte, 0xfe000000);
+	assert_int_equal(apic_window, 0xfe000000);
 	assert_int_equal(cpu.apic_page, 0xfe000000);
 	assert_int_equal(remaps, 1);
 	assert_false(cpu.x2apic);

@@ -23,12 +23,12 @@
 static struct cpu cpu;
 static struct boot_info boot;
 static uint64_t tables[TABLES][512]; /* at physical address PAGE_SIZE times their number */
-static uint64_t cr0, cr3, cr4, efer, aperture_pte;
+static uint64_t cr0, cr3, cr4, efer;
 static unsigned reads;
 
-uint64_t reg_read_physical(uint64_t *pte, uint64_t pa)
+uint64_t reg_read_physical(const struct hv_window *aperture, uint64_t pa)
 {
-	assert_ptr_equal(pte, &aperture_pte);
+	assert_ptr_equal(aperture, &cpu.aperture);
 	assert_in_range(pa, 0, sizeof(tables) - 8);
 	assert_int_equal(pa % 8, 0);
 	reads++;
@@ -73,8 +73,7 @@ static int setup(void **state)
 	memset(tables, 0, sizeof(tables));
 	cpu = (struct cpu){ .ops = &ops, .boot = &boot };
 	boot = (struct boot_info){ .region_pa = REGION,
-				   .region_size = REGION_SIZE,
-				   .aperture_pte = (uintptr_t)&aperture_pte };
+				   .region_size = REGION_SIZE };
 	cr0 = CR0_PE | CR0_PG | CR0_WP;
 	cr3 = 4 * PAGE_SIZE | 0xfff; /* a PCID is no address */
 	cr4 = CR4_PAE;

@@ -20,9 +20,9 @@ uint64_t reg_rdtsc(void);
 void reg_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t regs[4]);
 void reg_xsaves(void *area, uint64_t components);
 void reg_xrstors(const void *area, uint64_t components);
-void reg_invlpg(uint64_t address);
-uint64_t reg_read_physical(uint64_t *pte, uint64_t pa);
-uint32_t reg_read_xapic(unsigned offset);
-void reg_write_xapic(unsigned offset, uint32_t value);
+void reg_move_window(const struct hv_window *window, uint64_t pa);
+uint64_t reg_read_physical(const struct hv_window *aperture, uint64_t pa);
+uint32_t reg_read_xapic(const struct hv_window *apic, unsigned offset);
+void reg_write_xapic(const struct hv_window *apic, unsigned offset, uint32_t value);
 
 #endif
