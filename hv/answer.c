@@ -49,7 +49,7 @@ static bool comes_again(enum exit_reason reason)
  */
 void answer_exit(struct cpu *cpu, const struct vm_exit *exit)
 {
-	cpu->stats.exits[exit->reason]++;
+	cpu->counts.exits[exit->reason]++;
 	if (cpu->nmi.in_root)
 		take_root_nmi(cpu);
 	if (cpu->nmi.pending && comes_again(exit->reason) && deliver_nmi(cpu, exit))

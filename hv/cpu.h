@@ -9,6 +9,7 @@
 #include "boot_info.h"
 #include "exit.h"
 #include "pmu.h"
+#include "report.h"
 
 /* The guest's general registers, saved and loaded by vmx_entry.asm / svm_entry.asm; RSP is in the VMCS or VMCB. */
 struct regs {
@@ -23,27 +24,17 @@ struct nmi {
 	bool window;  /* and when it does, the global registers are opened */
 };
 
-/* Time-stamp counter ticks and counts since start, for the dump. */
-struct cpu_stats {
+/* Since start, for the dump. */
+struct cpu_counts {
 	uint64_t exits[EXIT_REASONS];
 	uint64_t faults_injected;
 	uint64_t hidden_touches; /* accesses to pmuvisor's own pages */
-	uint64_t started;
-	uint64_t root_tsc; /* less the time of the last exit while in root mode, plus that of the entry after it */
 };
 
-#define DUMP_BRANCHES 4
-
-/* Written by dump.c alone. */
-struct dump {
-	bool active;
-	unsigned line; /* the next one to print */
-	uint64_t number;
-	uint64_t due; /* TSC */
-	/* The newest of the host's last capture of branches. */
-	struct lbr_branch branches[DUMP_BRANCHES];
-	unsigned nr_branches;
-	uint64_t captures;
+/* Time-stamp counter ticks. */
+struct cpu_time {
+	uint64_t started;
+	uint64_t root; /* less the time of the last exit while in root mode, plus that of the entry after it */
 };
 
 struct vendor_cpu;
@@ -61,7 +52,7 @@ enum guest_register {
 };
 
 /*
- * Everything one CPU owns; nobody else touches it. It is the last part of the CPU's area (arch/x86/cpu_area.h), at
+ * Everything one CPU owns; nobody else writes it, and what others read of it is said in report.h and dump.h. It is the last part of the CPU's area (arch/x86/cpu_area.h), at
  * GS:0 in root mode.
  */
 struct cpu {
@@ -76,8 +67,9 @@ struct cpu {
 	uint64_t apic_page; /* and where its registers are in xAPIC mode */
 	struct hv_window apic, aperture;
 	struct pmu pmu;
-	struct cpu_stats stats;
-	struct dump dump;
+	struct cpu_counts counts;
+	struct cpu_time time;
+	struct report report;
 	struct vendor_cpu *vendor;
 	struct handoff *handoff; /* where it started from, while platform_knows_loader() */
 };
@@ -120,6 +112,12 @@ static inline struct cpu *this_cpu(void)
 
 	asm volatile("mov %%gs:0, %0" : "=r"(cpu));
 	return cpu;
+}
+
+/* Another CPU. The areas lie side by side. */
+static inline const struct cpu *cpu_at(const struct cpu *cpu, uint64_t index)
+{
+	return (const struct cpu *)((uintptr_t)cpu + (index - cpu->id) * cpu->boot->cpu_area_size);
 }
 
 /* main.c: back to the firmware in root mode, where its guest is now. Only while platform_knows_loader(). */

@@ -1,189 +1,63 @@
 /*
- * One line at a time: each is made when the queue has room for it, so that a timer exit does a bounded amount of work
- * however long the dump. The counts of one dump are therefore read within a few milliseconds, not at one instant.
+ * When what is printed. One line at a time: each is made when the queue has room for it, so that a timer exit does a
+ * bounded amount of work however long the dump. The counts of one CPU are taken together when its block begins; those
+ * of several CPUs therefore not at one instant.
  */
 #include "dump.h"
 #include "arch/x86/reg.h"
 #include "console.h"
 
-const char *const exit_names[EXIT_REASONS] = {
-	[EXIT_CPUID] = "cpuid",
-	[EXIT_RDMSR] = "rdmsr",
-	[EXIT_WRMSR] = "wrmsr",
-	[EXIT_RDPMC] = "rdpmc",
-	[EXIT_NMI] = "nmi",
-	[EXIT_NMI_WINDOW] = "nmi-window",
-	[EXIT_TIMER] = "timer",
-	[EXIT_STEP] = "step",
-	[EXIT_HYPERCALL] = "hypercall",
-	[EXIT_VIRTUALIZATION] = "virtualization",
-	[EXIT_INVD] = "invd",
-	[EXIT_XSETBV] = "xsetbv",
-	[EXIT_INIT] = "init",
-	[EXIT_SHUTDOWN] = "shutdown",
-	[EXIT_UNKNOWN] = "unknown",
-	[EXIT_IO] = "io",
-	[EXIT_CONTROL_REGISTER] = "control-register",
-	[EXIT_HIDDEN_MEMORY] = "hidden-memory",
-	[EXIT_APIC_ACCESS] = "apic-access",
-	[EXIT_SIPI] = "sipi",
-};
+#define LOCK_TRIES 100000 /* the holder leaves after a line, and never waits */
+
+struct dump dump;
+
+static bool try_lock(const struct cpu *cpu)
+{
+	uint64_t holder = 0;
+
+	return __atomic_compare_exchange_n(&dump.lock, &holder, cpu->id + 1, false, __ATOMIC_ACQUIRE,
+					   __ATOMIC_RELAXED) ||
+	       holder == cpu->id + 1;
+}
+
+static bool lock(const struct cpu *cpu)
+{
+	for (unsigned i = 0; i < LOCK_TRIES; i++) {
+		if (try_lock(cpu))
+			return true;
+		__builtin_ia32_pause();
+	}
+	return false;
+}
+
+static void unlock(void)
+{
+	__atomic_store_n(&dump.lock, 0, __ATOMIC_RELEASE);
+}
 
 static uint64_t ticks_of(const struct cpu *cpu, uint64_t ms)
 {
 	return cpu->boot->tsc_hz / 1000 * ms;
 }
 
-static void line_header(struct cpu *cpu, struct text *text)
+uint64_t dump_pending(void)
 {
-	uint64_t now = reg_rdtsc() - cpu->stats.started;
-
-	text_string(text, "pmuvisor dump");
-	text_name(text, "number", cpu->dump.number);
-	text_name(text, "cpu", cpu->id);
-	text_name(text, "ms", now / (cpu->boot->tsc_hz / 1000));
-	text_string(text, cpu->pmu.shared ? " mode shared\n" : " mode direct\n");
+	return console_queued() + (dump.active ? 1 : 0);
 }
 
-static void line_counter(struct cpu *cpu, unsigned n, struct text *text)
+/* False: that was behind the last line of the block. */
+static bool line_of(const struct dump_section *section, const struct cpu *about, struct text *text)
 {
-	const struct pmu_host_event *event = &cpu->pmu.events[n];
-	const struct config_event *config = event->config;
+	unsigned n = dump.line++;
 
-	if (n >= cpu->pmu.nr_events)
-		return;
-	text_name(text, " counter", event->counter);
-	text_string(text, " event ");
-	text_string(text, config->name);
-	text_string(text, config->guest ? config->host ? " in guest,host" : " in guest" : " in host");
-	text_string(text, config->user ? config->kernel ? " at user,kernel" : " at user" : " at kernel");
-	text_name(text, "count", pmu_host_count(&cpu->pmu, event));
-	if (config->period) {
-		text_name(text, "period", config->period);
-		text_name(text, "overflows", event->overflows);
-	}
-	text_string(text, "\n");
-}
-
-static void line_exits(struct cpu *cpu, unsigned n, struct text *text)
-{
-	if (!cpu->stats.exits[n])
-		return;
-	text_string(text, "  exits ");
-	text_string(text, exit_names[n]);
-	text_name(text, "count", cpu->stats.exits[n]);
-	text_string(text, "\n");
-}
-
-static void line_pmi(struct cpu *cpu, struct text *text)
-{
-	const struct pmu_stats *stats = &cpu->pmu.stats;
-
-	text_string(text, "  pmi");
-	text_name(text, "host", stats->host_pmis);
-	text_name(text, "host-late", stats->host_late);
-	text_name(text, "guest", stats->guest_pmis);
-	text_name(text, "guest-emulated", stats->guest_pmis_emulated);
-	text_name(text, "guest-masked", stats->guest_pmis_masked);
-	text_string(text, "\n");
-}
-
-static void line_pebs(struct cpu *cpu, struct text *text)
-{
-	const struct pebs_stats *stats = &cpu->pmu.pebs.stats;
-
-	if (!pebs_is_used(&cpu->pmu.pebs))
-		return;
-	text_string(text, "  pebs");
-	text_name(text, "starts", stats->starts);
-	text_name(text, "exits", stats->exits);
-	text_name(text, "ds-areas", stats->ds_areas);
-	text_name(text, "unmapped", stats->ds_unmapped);
-	text_name(text, "hidden", stats->ds_hidden);
-	text_name(text, "hidden-records", stats->hidden_records);
-	text_string(text, "\n");
-}
-
-/* The last capture as it was when this dump began. */
-static void line_lbr(struct cpu *cpu, unsigned n, struct text *text)
-{
-	const struct dump *dump = &cpu->dump;
-
-	if (!cpu->pmu.lbr.hosts)
-		return;
-	if (n == 0) {
-		text_string(text, "  lbr");
-		text_name(text, "captures", dump->captures);
-		text_string(text, "\n");
-	} else if (n <= dump->nr_branches) {
-		text_string(text, "  branch from ");
-		text_hex(text, dump->branches[n - 1].from);
-		text_string(text, " to ");
-		text_hex(text, dump->branches[n - 1].to);
-		text_string(text, "\n");
-	}
-}
-
-static void line_nmi(struct cpu *cpu, struct text *text)
-{
-	text_string(text, "  nmi");
-	text_name(text, "guest", cpu->pmu.stats.guest_nmis);
-	text_name(text, "in-root", cpu->pmu.stats.root_nmis);
-	text_string(text, "\n");
-}
-
-static void line_time(struct cpu *cpu, struct text *text)
-{
-	uint64_t now = reg_rdtsc(), all = now - cpu->stats.started;
-	uint64_t root = cpu->stats.root_tsc + now; /* up to now: this is root mode */
-
-	text_string(text, "  time");
-	text_name(text, "root-ticks", root);
-	text_string(text, " root-share ");
-	text_percent(text, root, all);
-	text_name(text, "paused-ticks", cpu->pmu.stats.paused_tsc);
-	text_name(text, "windows", cpu->pmu.stats.windows);
-	text_string(text, "\n");
-}
-
-static void line_guest(struct cpu *cpu, struct text *text)
-{
-	text_string(text, "  guest");
-	text_name(text, "emulated", cpu->pmu.stats.emulated);
-	text_name(text, "faults", cpu->stats.faults_injected);
-	text_name(text, "hidden-memory", cpu->stats.hidden_touches);
-	text_name(text, "hidden-counters", cpu->pmu.stats.hidden_writes);
-	text_name(text, "lost-characters", console_lost());
-	text_string(text, "\nend\n");
-}
-
-/* Line `n` of a dump, empty where there is nothing to say. False: that was behind the last. */
-static bool dump_line(struct cpu *cpu, unsigned n, struct text *text)
-{
-	static const struct {
-		unsigned lines; /* 0: one */
-		void (*one)(struct cpu *cpu, struct text *text);
-		void (*each)(struct cpu *cpu, unsigned n, struct text *text);
-	} sections[] = {
-		{ .one = line_header },
-		{ CONFIG_MAX_EVENTS, .each = line_counter },
-		{ EXIT_REASONS, .each = line_exits },
-		{ .one = line_pmi },
-		{ .one = line_pebs },
-		{ 1 + DUMP_BRANCHES, .each = line_lbr },
-		{ .one = line_nmi },
-		{ .one = line_time },
-		{ .one = line_guest },
-	};
-
-	for (unsigned i = 0; i < ARRAY_SIZE(sections); i++) {
-		unsigned lines = sections[i].lines ? sections[i].lines : 1;
+	for (; section->one || section->each; section++) {
+		unsigned lines = section->lines ? section->lines(about) : 1;
 
 		if (n < lines) {
-			if (sections[i].one)
-				sections[i].one(cpu, text);
+			if (section->one)
+				section->one(about, text);
 			else
-				sections[i].each(cpu, n, text);
+				section->each(about, n, text);
 			return true;
 		}
 		n -= lines;
@@ -191,80 +65,168 @@ static bool dump_line(struct cpu *cpu, unsigned n, struct text *text)
 	return false;
 }
 
-static void take_branches(struct cpu *cpu)
+/* The sum stands in a block of its own where there is more than one CPU. */
+static bool is_last_block(const struct cpu *cpu)
 {
-	const struct lbr *lbr = &cpu->pmu.lbr;
-	struct dump *dump = &cpu->dump;
-
-	dump->captures = lbr->captures;
-	dump->nr_branches = lbr->nr_branches < DUMP_BRANCHES ? lbr->nr_branches : DUMP_BRANCHES;
-	for (unsigned i = 0; i < dump->nr_branches; i++)
-		dump->branches[i] = lbr->branches[i];
+	return dump.start || dump.block == (cpu->boot->nr_cpus > 1 ? cpu->boot->nr_cpus : 0);
 }
 
-static void print_next_line(struct cpu *cpu)
+static bool next_line(const struct cpu *cpu, struct text *text)
+{
+	const struct cpu *about = cpu_at(cpu, dump.block < cpu->boot->nr_cpus ? dump.block : 0);
+
+	if (dump.start)
+		return line_of(dump_start_sections, about, text);
+	if (dump.block == cpu->boot->nr_cpus)
+		return line_of(dump_total_sections, about, text);
+	if (!dump.line)
+		dump_take_figures(about);
+	return line_of(dump_cpu_sections, about, text);
+}
+
+static void print_next_line(const struct cpu *cpu)
 {
 	char line[TEXT_LINE_MAX];
 	struct text text = { line, line + sizeof(line) };
 
-	if (dump_line(cpu, cpu->dump.line++, &text))
-		console_write(line, &text);
-	else
-		cpu->dump.active = false;
+	while (dump.active && text.at == line) {
+		if (next_line(cpu, &text))
+			continue;
+		dump.active = !is_last_block(cpu);
+		dump.block++;
+		dump.line = 0;
+	}
+	console_write(line, &text);
+}
+
+/* Unless one is under way. Who prints already goes on printing. */
+static void begin(struct cpu *cpu, bool start)
+{
+	if (dump.active)
+		return;
+	dump.active = true;
+	dump.start = start;
+	dump.number += !start;
+	dump.block = dump.line = 0;
+	dump.total = (struct dump_figures){ .root_ticks = 0 };
+	if (!dump.printer)
+		dump.printer = cpu->id + 1;
+	if (dump.printer == cpu->id + 1)
+		cpu->ops->set_timer(cpu, console_fifo_ticks(cpu->boot->tsc_hz));
+	dump.ticked = reg_rdtsc();
 }
 
 void dump_request(struct cpu *cpu)
 {
-	struct dump *dump = &cpu->dump;
-
-	if (dump->active || cpu->id)
+	report_publish(cpu);
+	if (!lock(cpu))
 		return;
-	pmu_poll(cpu);
-	take_branches(cpu);
-	dump->active = true;
-	dump->line = 0;
-	dump->number++;
-	cpu->ops->set_timer(cpu, console_fifo_ticks(cpu->boot->tsc_hz));
+	begin(cpu, false);
+	unlock();
 }
 
-uint64_t dump_pending(const struct cpu *cpu)
+void dump_start(struct cpu *cpu)
 {
-	return console_queued() + (cpu->dump.active ? 1 : 0);
+	if (!lock(cpu))
+		return;
+	dump.due = reg_rdtsc() + ticks_of(cpu, cpu->boot->config.dump_ms);
+	begin(cpu, true);
+	while (dump.active && console_has_room())
+		print_next_line(cpu);
+	unlock();
 }
 
-/* When to look again: as soon as the UART takes more, or when the next dump is due. */
+/*
+ * When to look again: as soon as the UART takes more, or when the next dump is due. The others publish at the same
+ * time, or a period from now if their time is another.
+ */
 static uint64_t next_tick(const struct cpu *cpu, uint64_t now)
 {
-	uint64_t left = cpu->dump.due - now;
+	uint64_t left = dump.due - now, period = ticks_of(cpu, cpu->boot->config.dump_ms);
 
-	if (dump_pending(cpu) || (cpu->boot->config.dump_ms && left >= BIT(63)))
+	if (dump.printer == cpu->id + 1)
 		return console_fifo_ticks(cpu->boot->tsc_hz);
-	return cpu->boot->config.dump_ms ? left : 0;
+	if (!period)
+		return 0;
+	if (left - 1 < period)
+		return left;
+	return cpu->id ? period : console_fifo_ticks(cpu->boot->tsc_hz);
 }
 
-/* A dump that is due waits until the last one is out, so that whoever asked for that sees its end. */
+/*
+ * A dump that is due waits until the last one is out, so that whoever asked for that sees its end. If the printer's
+ * timer has stood still (its guest waits for a SIPI, or it stopped), CPU 0 prints the rest.
+ */
+static void begin_if_due(struct cpu *cpu, uint64_t now)
+{
+	uint64_t period = ticks_of(cpu, cpu->boot->config.dump_ms);
+
+	if (dump_pending() && now - dump.ticked > cpu->boot->tsc_hz)
+		dump.printer = cpu->id + 1;
+	if (period && now - dump.due < BIT(63) && !dump_pending()) {
+		dump.due = now + period;
+		report_publish(cpu);
+		begin(cpu, false);
+	}
+}
+
+static void print_on(struct cpu *cpu, uint64_t now)
+{
+	if (cpu->id == 0)
+		begin_if_due(cpu, now);
+	if (dump.printer != cpu->id + 1)
+		return;
+	dump.ticked = now;
+	console_drain();
+	if (dump.active && console_has_room())
+		print_next_line(cpu);
+	if (!dump_pending())
+		dump.printer = 0;
+}
+
+static uint64_t tick_of_printer(struct cpu *cpu, uint64_t now)
+{
+	uint64_t next = console_fifo_ticks(cpu->boot->tsc_hz);
+
+	if (!try_lock(cpu))
+		return next;
+	print_on(cpu, now);
+	next = next_tick(cpu, now);
+	unlock();
+	return next;
+}
+
 void dump_tick(struct cpu *cpu)
 {
-	struct dump *dump = &cpu->dump;
-	uint64_t now = reg_rdtsc(), period = ticks_of(cpu, cpu->boot->config.dump_ms);
+	uint64_t now = reg_rdtsc();
 
-	if (period && now - dump->due < BIT(63) && !dump_pending(cpu)) {
-		dump->due = now + period;
-		dump_request(cpu);
+	if (cpu->id == 0 || dump.printer == cpu->id + 1) {
+		cpu->ops->set_timer(cpu, tick_of_printer(cpu, now));
+	} else {
+		report_publish(cpu);
+		cpu->ops->set_timer(cpu, next_tick(cpu, now));
 	}
-	console_drain();
-	if (dump->active && console_has_room())
-		print_next_line(cpu);
-	cpu->ops->set_timer(cpu, next_tick(cpu, now));
+}
+
+/* One that holds it longer than a second has come to harm: what this CPU has to say is better mixed up than unsaid. */
+void dump_seize(struct cpu *cpu)
+{
+	uint64_t since = reg_rdtsc();
+
+	while (!try_lock(cpu) && reg_rdtsc() - since < cpu->boot->tsc_hz)
+		__builtin_ia32_pause();
 }
 
 void dump_final(struct cpu *cpu)
 {
+	dump_seize(cpu);
+	report_publish(cpu);
 	console_flush();
-	if (!cpu->dump.active)
-		dump_request(cpu);
-	while (cpu->dump.active) {
+	begin(cpu, false);
+	while (dump.active) {
 		print_next_line(cpu);
 		console_flush();
 	}
+	dump.printer = 0;
+	unlock();
 }

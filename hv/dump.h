@@ -1,18 +1,63 @@
-/* What pmuvisor prints. docs/serial.md has the grammar. */
+/*
+ * What pmuvisor prints. docs/serial.md has the grammar.
+ *
+ * One CPU prints at a time. CPU 0 does it when a dump is due; another does when its guest asks for a dump or when it
+ * stops. It reads what the others count while they go on.
+ */
 #ifndef HV_DUMP_H
 #define HV_DUMP_H
 
 #include "cpu.h"
 
-/* What was found and decided; into the queue, before the guest runs. */
+/* Everything in it is a sum of uint64_t. */
+struct dump_figures {
+	struct cpu_counts cpu;
+	struct pmu_stats pmu;
+	struct pebs_stats pebs;
+	uint64_t root_ticks, all_ticks;
+	uint64_t counts[CONFIG_MAX_EVENTS], overflows[CONFIG_MAX_EVENTS];
+};
+
+/* One for all CPUs. Whoever holds `lock` may look at it, and nobody waits for it but who will not go on. */
+struct dump {
+	uint64_t lock;    /* the index of the CPU that holds it, plus one */
+	uint64_t printer; /* the same of the CPU whose timer sends what is queued; 0: nothing is */
+	uint64_t ticked;  /* TSC at its last tick */
+	uint64_t number;
+	uint64_t due; /* TSC; others read it too */
+	bool active, start;
+	unsigned block;              /* the CPU it is about, and behind the last: all of them */
+	unsigned line;               /* the next one to print */
+	struct report report;        /* of that CPU, */
+	struct dump_figures figures; /* its figures, */
+	struct dump_figures total;   /* and those of the blocks so far */
+	const struct dump_figures *shown;
+};
+extern struct dump dump;
+
+/* On CPU 0, the last to start: what was found and decided. */
 void dump_start(struct cpu *cpu);
-/* A timer exit: print on, or begin the next dump when it is due; sets the timer again. */
+/* A timer exit: publish, print on, or begin the next dump when it is due; sets the timer again. */
 void dump_tick(struct cpu *cpu);
-/* Begins a dump now, unless one is under way. */
+/* Publishes what this CPU counts, and begins a dump now, unless one is under way. */
 void dump_request(struct cpu *cpu);
 /* Characters not yet sent, one at least while a dump is under way. */
-uint64_t dump_pending(const struct cpu *cpu);
-/* A last dump, waiting for the UART: only when the guest will not run again. */
+uint64_t dump_pending(void);
+/* For a CPU that stops: nobody else prints from here to dump_final(). */
+void dump_seize(struct cpu *cpu);
+/* A last dump, waiting for the UART: only when this CPU's guest will not run again. */
 void dump_final(struct cpu *cpu);
+
+/* dump_start.c and dump_counts.c: the lines of each kind of block, empty where there is nothing to say. */
+struct dump_section {
+	void (*one)(const struct cpu *cpu, struct text *text);
+	/* Or several. */
+	unsigned (*lines)(const struct cpu *cpu);
+	void (*each)(const struct cpu *cpu, unsigned n, struct text *text);
+};
+extern const struct dump_section dump_start_sections[], dump_cpu_sections[],
+	dump_total_sections[]; /* each ends with {} */
+/* Copies what this CPU has counted so far, and adds it to the total. */
+void dump_take_figures(const struct cpu *cpu);
 
 #endif

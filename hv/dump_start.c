@@ -1,20 +1,21 @@
 /* The first block: what was found and decided. */
 #include "arch/x86/reg.h"
-#include "console.h"
 #include "dump.h"
+#include "text.h"
 
 #define VERSION "0.1"
 
 #define CPUID_BRAND_FIRST 0x80000002u
 #define CPUID_BRAND_LAST  0x80000004u
 
-static void line_version(struct cpu *cpu, struct text *text)
+static void line_version(const struct cpu *cpu, struct text *text)
 {
 	text_string(text, "pmuvisor start\n  version " VERSION " ");
 	text_string(text, cpu->ops->name);
+	text_string(text, "\n");
 }
 
-static void line_cpu(struct cpu *cpu, struct text *text)
+static void line_cpu(const struct cpu *cpu, struct text *text)
 {
 	uint32_t regs[5] = { 0 };
 
@@ -24,9 +25,10 @@ static void line_cpu(struct cpu *cpu, struct text *text)
 		reg_cpuid(leaf, 0, regs);
 		text_string(text, (const char *)regs); /* sixteen characters; regs[4] ends them */
 	}
+	text_string(text, "\n");
 }
 
-static void line_pmu(struct cpu *cpu, struct text *text)
+static void line_pmu(const struct cpu *cpu, struct text *text)
 {
 	const struct pmu_caps *caps = &cpu->pmu.caps;
 
@@ -37,6 +39,7 @@ static void line_pmu(struct cpu *cpu, struct text *text)
 	text_name(text, "width", caps->width);
 	text_string(text, " fixed ");
 	text_bits(text, caps->fixed);
+	text_string(text, "\n");
 }
 
 static void share(struct text *text, const char *owner, uint64_t counters)
@@ -48,22 +51,25 @@ static void share(struct text *text, const char *owner, uint64_t counters)
 	text_bits(text, counters >> 32);
 }
 
-static void line_guest(struct cpu *cpu, struct text *text)
+static void line_guest(const struct cpu *cpu, struct text *text)
 {
 	share(text, "  guest", cpu->pmu.guest);
+	text_string(text, "\n");
 }
 
-static void line_host(struct cpu *cpu, struct text *text)
+static void line_host(const struct cpu *cpu, struct text *text)
 {
 	share(text, "  host", cpu->pmu.host);
+	text_string(text, "\n");
 }
 
-static void line_modes(struct cpu *cpu, struct text *text)
+static void line_modes(const struct cpu *cpu, struct text *text)
 {
 	text_string(text, cpu->pmu.shared ? "  mode shared" : "  mode direct");
 	text_string(text, cpu->pmu.gate.rdpmc_open ? " rdpmc direct" : " rdpmc trap");
 	text_string(text, cpu->boot->config.hypervisor_bit ? " hypervisor-bit on" : " hypervisor-bit off");
 	text_string(text, cpu->x2apic ? " apic x2apic" : " apic xapic");
+	text_string(text, "\n");
 }
 
 static const char *metrics_offer(const struct pmu *pmu)
@@ -73,7 +79,7 @@ static const char *metrics_offer(const struct pmu *pmu)
 	return pmu->controls & PMU_METRICS ? "guest" : "host";
 }
 
-static void line_sampling(struct cpu *cpu, struct text *text)
+static void put_pebs(const struct cpu *cpu, struct text *text)
 {
 	static const char *const pebs[] = {
 		[PEBS_ABSENT] = "none",
@@ -82,18 +88,23 @@ static void line_sampling(struct cpu *cpu, struct text *text)
 		[PEBS_UNSAFE] = "unsafe",
 	};
 
-	text_string(text, "  pebs ");
+	text_string(text, " pebs ");
 	text_string(text, pebs[cpu->pmu.pebs.offer]);
+}
+
+static void line_sampling(const struct cpu *cpu, struct text *text)
+{
+	text_string(text, " ");
+	put_pebs(cpu, text);
 	text_string(text, " metrics ");
 	text_string(text, metrics_offer(&cpu->pmu));
+	text_string(text, "\n");
 }
 
 /* Nobody's, of a kind: the processor has them, and VM entry and exit can't switch them. */
-static void line_lbr(struct cpu *cpu, struct text *text)
+static void put_lbr(const struct lbr *lbr, struct text *text)
 {
-	const struct lbr *lbr = &cpu->pmu.lbr;
-
-	text_string(text, "  lbr ");
+	text_string(text, " lbr ");
 	if (lbr->guests)
 		text_string(text, lbr->hosts ? "both" : "guest");
 	else
@@ -103,7 +114,14 @@ static void line_lbr(struct cpu *cpu, struct text *text)
 	text_name(text, "entries", lbr->caps.entries);
 }
 
-static void line_memory(struct cpu *cpu, struct text *text)
+static void line_lbr(const struct cpu *cpu, struct text *text)
+{
+	text_string(text, " ");
+	put_lbr(&cpu->pmu.lbr, text);
+	text_string(text, "\n");
+}
+
+static void line_memory(const struct cpu *cpu, struct text *text)
 {
 	const struct boot_info *boot = cpu->boot;
 
@@ -112,31 +130,68 @@ static void line_memory(struct cpu *cpu, struct text *text)
 	text_name(text, "bytes", boot->region_size);
 	text_name(text, "per-cpu", boot->cpu_area_size);
 	text_name(text, "ept", boot->ept_pages * PAGE_SIZE);
+	text_string(text, "\n");
 }
 
-static void line_time(struct cpu *cpu, struct text *text)
+static void line_time(const struct cpu *cpu, struct text *text)
 {
 	text_string(text, "  tsc");
 	text_name(text, "hz", cpu->boot->tsc_hz);
 	text_name(text, "dump-ms", cpu->boot->config.dump_ms);
-	text_string(text, "\nend");
+	text_string(text, "\nend\n");
 }
 
-void dump_start(struct cpu *cpu)
+static void line_processors(const struct cpu *cpu, struct text *text)
 {
-	static void (*const lines[])(struct cpu *, struct text *) = {
-		line_version, line_cpu,      line_pmu, line_guest,  line_host,
-		line_modes,   line_sampling, line_lbr, line_memory, line_time,
-	};
-
-	for (unsigned i = 0; i < ARRAY_SIZE(lines); i++) {
-		char line[TEXT_LINE_MAX];
-		struct text text = { line, line + sizeof(line) };
-
-		lines[i](cpu, &text);
-		text_string(&text, "\n");
-		console_write(line, &text);
-	}
-	cpu->dump.due = reg_rdtsc() + cpu->boot->tsc_hz / 1000 * cpu->boot->config.dump_ms;
-	cpu->ops->set_timer(cpu, console_fifo_ticks(cpu->boot->tsc_hz));
+	if (cpu->boot->nr_processors == 1)
+		return;
+	text_string(text, "  processors");
+	text_name(text, "all", cpu->boot->nr_processors);
+	text_name(text, "cpus", cpu->boot->nr_cpus);
+	text_string(text, "\n");
 }
+
+static unsigned nr_processors(const struct cpu *cpu)
+{
+	return cpu->boot->nr_processors > 1 ? cpu->boot->nr_processors : 0;
+}
+
+static void put_cpu(const struct cpu *cpu, struct text *text)
+{
+	text_name(text, "cpu", cpu->id);
+	text_name(text, "version", cpu->pmu.caps.version);
+	share(text, " guest", cpu->pmu.guest);
+	share(text, " host", cpu->pmu.host);
+	put_pebs(cpu, text);
+	put_lbr(&cpu->pmu.lbr, text);
+}
+
+/* The first of them are the CPUs. With cpus=boot there are others that could be. */
+static void line_processor(const struct cpu *cpu, unsigned n, struct text *text)
+{
+	const struct boot_processor *processor = &cpu->boot->processors[n];
+
+	text_string(text, "  processor");
+	text_name(text, "apic-id", processor->apic_id);
+	if (n < cpu->boot->nr_cpus)
+		put_cpu(cpu_at(cpu, n), text);
+	else
+		text_string(text, processor->enabled ? " not pmuvisor's" : " disabled by the firmware");
+	text_string(text, "\n");
+}
+
+const struct dump_section dump_start_sections[] = {
+	{ .one = line_version },
+	{ .one = line_cpu },
+	{ .one = line_pmu },
+	{ .one = line_guest },
+	{ .one = line_host },
+	{ .one = line_modes },
+	{ .one = line_sampling },
+	{ .one = line_lbr },
+	{ .one = line_processors },
+	{ .lines = nr_processors, .each = line_processor },
+	{ .one = line_memory },
+	{ .one = line_time },
+	{ .one = NULL },
+};

@@ -14,9 +14,9 @@ enum verdict hypercall(struct cpu *cpu)
 	switch (guest->rcx) {
 	case PMUVISOR_CALL_DUMP:
 		dump_request(cpu);
-		guest->rax = dump_pending(cpu);
+		guest->rax = dump_pending();
 		return ADVANCE;
-	case PMUVISOR_CALL_PENDING: guest->rax = dump_pending(cpu); return ADVANCE;
+	case PMUVISOR_CALL_PENDING: guest->rax = dump_pending(); return ADVANCE;
 	case HV_CALL_LEAVE:
 		if (!platform_knows_loader(cpu))
 			return INJECT_UD;

@@ -20,10 +20,10 @@ static int start(struct cpu *cpu, struct handoff *handoff)
 		pmu_release(cpu);
 		return -1;
 	}
-	cpu->stats.started = reg_rdtsc();
-	cpu->stats.root_tsc = -cpu->stats.started;
+	cpu->time.started = reg_rdtsc();
+	cpu->time.root = -cpu->time.started;
 	if (cpu->id)
-		cpu->ops->set_timer(cpu, 0);
+		dump_tick(cpu);
 	else
 		dump_start(cpu);
 	return 0;

@@ -17,6 +17,7 @@ static void print_reason(struct cpu *cpu, const char *why, uint64_t number)
 	char line[TEXT_LINE_MAX];
 	struct text text = { line, line + sizeof(line) };
 
+	dump_seize(cpu);
 	console_flush();
 	text_string(&text, "pmuvisor stop cpu ");
 	text_number(&text, cpu->id);

@@ -34,6 +34,7 @@ def line(text):
                              text) + "$")
 
 
+LBR = f"<lbr:guest|host|both|none> kind <kind:legacy|architectural|none> entries <entries:{NUMBER}>"
 START_HEAD = line("pmuvisor start")
 START_LINES = [
     ("", line(rf"  version <version:\d+\.\d+> <virtualization:VMX|SVM>")),
@@ -45,14 +46,21 @@ START_LINES = [
     ("", line("  mode <mode:direct|shared> rdpmc <rdpmc:direct|trap> hypervisor-bit <hypervisor-bit:on|off> "
               "apic <apic:xapic|x2apic>")),
     ("", line("  pebs <pebs:guest|none|off|unsafe> metrics <metrics:guest|none|host>")),
-    ("lbr", line(f"  lbr <owner:guest|host|both|none> kind <kind:legacy|architectural|none> entries <entries:{NUMBER}>")),
+    ("lbr", line(f"  lbr {LBR.replace('<lbr:', '<owner:')}")),
+    ("processors?", line(f"  processors all <all:{NUMBER}> cpus <cpus:{NUMBER}>")),
+    ("processor*", line(f"  processor apic-id <apic-id:{NUMBER}>(?: cpu <cpu:{NUMBER}> version <version:{NUMBER}> "
+                        f"guest counters <guest-counters:{BITS}> fixed <guest-fixed:{BITS}> "
+                        f"host counters <host-counters:{BITS}> fixed <host-fixed:{BITS}> "
+                        f"pebs <pebs:guest|none|off|unsafe> lbr {LBR}| <idle:not pmuvisor's|disabled by the firmware>)")),
     ("memory", line(f"  memory at <at:{HEX}> bytes <bytes:{NUMBER}> per-cpu <per-cpu:{NUMBER}> ept <ept:{NUMBER}>")),
     ("", line(f"  tsc hz <tsc-hz:{NUMBER}> dump-ms <dump-ms:{NUMBER}>")),
 ]
 DUMP_HEAD = line(f"pmuvisor dump number <number:{NUMBER}> cpu <cpu:{NUMBER}> ms <ms:{NUMBER}> mode <mode:direct|shared>")
-COUNTER = line(f"  counter <counter:{NUMBER}> event <event:[^ ]+> in <in:guest|host|guest,host> "
-               f"at <at:user|kernel|user,kernel> count <count:{NUMBER}>"
-               f"(?: period <period:{NUMBER}> overflows <overflows:{NUMBER}>)?")
+TOTAL_HEAD = line(f"pmuvisor total number <number:{NUMBER}> cpus <cpus:{NUMBER}> ms <ms:{NUMBER}>")
+EVENT = (f"event <event:[^ ]+> in <in:guest|host|guest,host> at <at:user|kernel|user,kernel> count <count:{NUMBER}>"
+         f"(?: period <period:{NUMBER}> overflows <overflows:{NUMBER}>)?")
+COUNTER = line(f"  counter <counter:{NUMBER}> {EVENT}")
+TOTAL_EVENT = line(f"  {EVENT}")
 EXIT = line(f"  exits <reason:{'|'.join(EXITS)}> count <count:{NUMBER}>")
 DUMP_LINES = [
     ("pmi", line(f"  pmi host <host:{NUMBER}> host-late <host-late:{NUMBER}> guest <guest:{NUMBER}> "
@@ -68,6 +76,7 @@ DUMP_LINES = [
     ("guest", line(f"  guest emulated <emulated:{NUMBER}> faults <faults:{NUMBER}> hidden-memory <hidden-memory:{NUMBER}> "
                    f"hidden-counters <hidden-counters:{NUMBER}> lost-characters <lost-characters:{NUMBER}>")),
 ]
+TOTAL_LINES = [(name, pattern) for name, pattern in DUMP_LINES if name not in ("lbr?", "branches*")]
 
 
 def value(text):
@@ -163,6 +172,13 @@ def parse_dump(log, block):
     return block
 
 
+def parse_total(log, block):
+    block["events"] = list(map(fields, iter(lambda: log.take(TOTAL_EVENT), None)))
+    block["exits"] = parse_exits(log)
+    parse_lines(log, block, TOTAL_LINES)
+    return block
+
+
 def parse_block(log):
     """The next block; None for a line outside of blocks."""
     number, content = log.peek()
@@ -173,22 +189,43 @@ def parse_block(log):
         return parse_start(log, {"block": "start", "line": number})
     if match := log.take(DUMP_HEAD):
         return parse_dump(log, {"block": "dump", "line": number, **fields(match)})
+    if match := log.take(TOTAL_HEAD):
+        return parse_total(log, {"block": "total", "line": number, **fields(match)})
     if content.startswith("pmuvisor "):
         raise Refused(f'line {number}: "{content}" begins no block')
     log.at += 1
     return None
 
 
+def check_total(total, dumps):
+    """It is the sum of its dumps, unless one of them was lost."""
+    if len(dumps) != total["cpus"]:
+        return
+    for name in ("pmi", "nmi"):
+        for figure in total[name]:
+            if total[name][figure] != sum(dump[name][figure] for dump in dumps):
+                raise Refused(f"line {total['line']}: {name} {figure} isn't the sum of the CPUs'")
+    for reason in EXITS:
+        if total["exits"].get(reason, 0) != sum(dump["exits"].get(reason, 0) for dump in dumps):
+            raise Refused(f"line {total['line']}: exits {reason} aren't the sum of the CPUs'")
+    for place, event in enumerate(total["events"]):
+        if event["count"] != sum(dump["counters"][place]["count"] for dump in dumps):
+            raise Refused(f"line {total['line']}: the count of event {event['event']} isn't the sum of the CPUs'")
+
+
 def check_order(blocks):
-    """A start begins a run; dumps follow it, numbered upwards on each CPU."""
-    last = {}
+    """A start begins a run; dumps follow it, numbered upwards on each CPU, and the sum of those of one number."""
+    last, dumps = {}, []
     for block in blocks:
         if block["block"] == "start":
-            last = {}
+            last, dumps = {}, []
         elif block["block"] == "dump":
             if block["number"] <= last.get(block["cpu"], 0):
                 raise Refused(f"line {block['line']}: dump number {block['number']} follows {last[block['cpu']]}")
             last[block["cpu"]] = block["number"]
+            dumps.append(block)
+        elif block["block"] == "total":
+            check_total(block, [dump for dump in dumps if dump["number"] == block["number"]])
 
 
 def parse(text):
@@ -221,10 +258,13 @@ def names(prefix, item):
 
 
 def print_names(blocks):
+    several = any(block["block"] == "total" for block in blocks)
     for block in blocks:
         kind = block.pop("block")
         del block["line"]
-        prefix = f"dump.{block.pop('number')}" if kind == "dump" else kind
+        prefix = f"{kind}.{block.pop('number')}" if kind in ("dump", "total") else kind
+        if kind == "dump" and several:
+            prefix += f".cpu{block['cpu']}"
         print("\n".join(names(prefix, block)))
 
 

@@ -240,7 +240,7 @@ void vmx_exited(struct cpu *cpu, bool entered)
 {
 	struct vm_exit exit;
 
-	cpu->stats.root_tsc -= reg_rdtsc();
+	cpu->time.root -= reg_rdtsc();
 	if (entered) {
 		if (vmx_of(cpu)->open)
 			track_ctrl(cpu);
@@ -257,19 +257,19 @@ void vmx_exited(struct cpu *cpu, bool entered)
 	answer_exit(cpu, &exit);
 	if (cpu->pmu.gate.dirty)
 		apply_gate(cpu);
-	cpu->stats.root_tsc += reg_rdtsc();
+	cpu->time.root += reg_rdtsc();
 }
 
 void vmx_entry_failed(struct cpu *cpu)
 {
-	cpu->stats.root_tsc -= reg_rdtsc(); /* never left root mode */
+	cpu->time.root -= reg_rdtsc(); /* never left root mode */
 	stop(cpu, "VM entry failed, VM-instruction error", vmcs_read(VMCS_INSTRUCTION_ERROR));
 }
 
 static _Noreturn void vmx_run(struct cpu *cpu)
 {
 	apply_gate(cpu);
-	cpu->stats.root_tsc += reg_rdtsc();
+	cpu->time.root += reg_rdtsc();
 	vmx_enter(cpu);
 }
 
@@ -313,7 +313,7 @@ static void advance(void)
 /* A fault: the flags it pushes have RF set. SDM Vol. 3A, "Masking Instruction Breakpoints". */
 static void inject_fault(struct cpu *cpu, uint64_t vector, uint64_t flags)
 {
-	cpu->stats.faults_injected++;
+	cpu->counts.faults_injected++;
 	vmcs_write(VMCS_GUEST_RFLAGS, vmcs_read(VMCS_GUEST_RFLAGS) | RFLAGS_RF);
 	vmcs_write(VMCS_ENTRY_ERROR_CODE, 0);
 	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, vector | INTERRUPTION_EXCEPTION | INTERRUPTION_VALID | flags);

@@ -104,7 +104,7 @@ static enum verdict hidden_memory(struct cpu *cpu, const struct vm_exit *exit)
 	if (exit->detail & EPT_VIOLATION_ASYNCHRONOUS)
 		cpu->pmu.pebs.stats.hidden_records++;
 	else
-		cpu->stats.hidden_touches++;
+		cpu->counts.hidden_touches++;
 	return RESUME;
 }
 

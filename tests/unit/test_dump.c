@@ -10,22 +10,29 @@
 #include "arch/x86/reg.h"
 #include "hv/console.h"
 #include "hv/dump.h"
+#include "hv/text.h"
 
 #define TSC_HZ     UINT64_C(2000000000)
 #define MS         (TSC_HZ / 1000)
 #define FIFO_TICKS UINT64_C(2777777)
+#define NR_CPUS    4
 
 static char output[8192];
 static size_t length;
 static unsigned queued, writes, flushes, polls;
-static bool has_room;
-static uint64_t tsc, timer;
-static uint64_t counts[CONFIG_MAX_EVENTS];
-static struct cpu cpu;
-static struct boot_info boot;
+static bool has_room, tsc_moves;
+static uint64_t tsc, timers[NR_CPUS];
+static uint64_t counts[NR_CPUS][CONFIG_MAX_EVENTS];
+static struct cpu cpus[NR_CPUS];
+static union {
+	struct boot_info info;
+	uint8_t bytes[sizeof(struct boot_info) + NR_CPUS * sizeof(struct boot_processor)];
+} memory;
+static struct boot_info *const boot = &memory.info;
 
 uint64_t reg_rdtsc(void)
 {
+	tsc += tsc_moves ? TSC_HZ / 1000 : 0;
 	return tsc;
 }
 
@@ -87,20 +94,23 @@ uint64_t console_fifo_ticks(uint64_t tsc_hz)
 
 void pmu_poll(struct cpu *polled)
 {
-	assert_ptr_equal(polled, &cpu);
+	(void)polled;
 	polls++;
 }
 
 uint64_t pmu_host_count(const struct pmu *pmu, const struct pmu_host_event *event)
 {
-	assert_ptr_equal(pmu, &cpu.pmu);
-	return counts[event - pmu->events];
+	for (unsigned i = 0; i < NR_CPUS; i++) {
+		if (pmu == &cpus[i].pmu)
+			return counts[i][event - pmu->events];
+	}
+	fail();
+	return 0;
 }
 
 static void set_timer(struct cpu *owner, uint64_t ticks)
 {
-	assert_ptr_equal(owner, &cpu);
-	timer = ticks;
+	timers[owner->id] = ticks;
 }
 
 static const struct hv_ops ops = { .name = "VMX", .set_timer = set_timer };
@@ -108,47 +118,57 @@ static const struct pmu_ops pmu_ops = { .name = "Intel" };
 
 static void add_event(unsigned counter, struct config_event config)
 {
-	unsigned n = cpu.pmu.nr_events++;
+	unsigned n = boot->config.nr_events++;
 
-	boot.config.events[n] = config;
-	cpu.pmu.events[n].config = &boot.config.events[n];
-	cpu.pmu.events[n].counter = counter;
+	boot->config.events[n] = config;
+	for (unsigned i = 0; i < NR_CPUS; i++) {
+		cpus[i].pmu.nr_events = n + 1;
+		cpus[i].pmu.events[n].config = &boot->config.events[n];
+		cpus[i].pmu.events[n].counter = counter;
+	}
 }
 
 static int setup(void **state)
 {
 	(void)state;
-	memset(&cpu, 0, sizeof(cpu));
-	memset(&boot, 0, sizeof(boot));
+	memset(cpus, 0, sizeof(cpus));
+	memset(&memory, 0, sizeof(memory));
 	memset(counts, 0, sizeof(counts));
-	cpu.ops = &ops;
-	cpu.boot = &boot;
-	cpu.pmu.ops = &pmu_ops;
-	cpu.stats.started = 1000;
-	boot.tsc_hz = TSC_HZ;
-	tsc = cpu.stats.started;
+	memset(&dump, 0, sizeof(dump));
+	for (unsigned i = 0; i < NR_CPUS; i++) {
+		cpus[i].id = i;
+		cpus[i].ops = &ops;
+		cpus[i].boot = boot;
+		cpus[i].pmu.ops = &pmu_ops;
+		cpus[i].time.started = 1000;
+		timers[i] = 99;
+	}
+	boot->nr_cpus = boot->nr_processors = 1;
+	boot->cpu_area_size = sizeof(cpus[0]);
+	boot->tsc_hz = TSC_HZ;
+	tsc = cpus[0].time.started;
 	length = 0;
 	output[0] = '\0';
 	queued = writes = flushes = polls = 0;
-	timer = 99;
 	has_room = true;
+	tsc_moves = false;
 	return 0;
 }
 
 static void start_block(void **state)
 {
 	(void)state;
-	cpu.pmu.caps = (struct pmu_caps){ .version = 5, .nr_gp = 8, .width = 48, .fixed = 0xf };
-	cpu.pmu.host = BITS(7, 6) | BIT(33);
-	cpu.pmu.guest = BITS(5, 0) | BIT(32) | BITS(35, 34);
-	cpu.pmu.shared = true;
-	boot.config.hypervisor_bit = true;
-	boot.config.dump_ms = 500;
-	boot.region_pa = 0x7f000000;
-	boot.region_size = 2097152;
-	boot.cpu_area_size = 81920;
-	boot.ept_pages = 100;
-	dump_start(&cpu);
+	cpus[0].pmu.caps = (struct pmu_caps){ .version = 5, .nr_gp = 8, .width = 48, .fixed = 0xf };
+	cpus[0].pmu.host = BITS(7, 6) | BIT(33);
+	cpus[0].pmu.guest = BITS(5, 0) | BIT(32) | BITS(35, 34);
+	cpus[0].pmu.shared = true;
+	boot->config.hypervisor_bit = true;
+	boot->config.dump_ms = 500;
+	boot->region_pa = 0x7f000000;
+	boot->region_size = 2097152;
+	boot->cpu_area_size = 81920;
+	boot->ept_pages = 100;
+	dump_start(&cpus[0]);
 	assert_string_equal(output, "pmuvisor start\n"
 				    "  version 0.1 VMX\n"
 				    "  cpu Intel(R) Xeon(R) test\n"
@@ -161,16 +181,16 @@ static void start_block(void **state)
 				    "  memory at 0x7f000000 bytes 2097152 per-cpu 81920 ept 409600\n"
 				    "  tsc hz 2000000000 dump-ms 500\n"
 				    "end\n");
-	assert_int_equal(cpu.dump.due, tsc + 500 * MS);
-	assert_int_equal(timer, FIFO_TICKS);
+	assert_int_equal(dump.due, tsc + 500 * MS);
+	assert_int_equal(timers[0], FIFO_TICKS);
 }
 
 static void start_block_the_other_way(void **state)
 {
 	(void)state;
-	cpu.pmu.gate.rdpmc_open = true;
-	cpu.x2apic = true;
-	dump_start(&cpu);
+	cpus[0].pmu.gate.rdpmc_open = true;
+	cpus[0].x2apic = true;
+	dump_start(&cpus[0]);
 	assert_non_null(strstr(output, "\n  mode direct rdpmc direct hypervisor-bit off apic x2apic\n"));
 	assert_non_null(strstr(output, "\n  host counters none fixed none\n"));
 }
@@ -185,12 +205,12 @@ static void start_block_says_who_samples(void **state)
 	};
 
 	(void)state;
-	cpu.pmu.caps.metrics = true;
+	cpus[0].pmu.caps.metrics = true;
 	for (unsigned i = 0; i < ARRAY_SIZE(pebs); i++) {
 		length = 0;
-		cpu.pmu.pebs.offer = (enum pebs_offer)i;
-		cpu.pmu.controls = i == 1 ? PMU_METRICS : 0;
-		dump_start(&cpu);
+		cpus[0].pmu.pebs.offer = (enum pebs_offer)i;
+		cpus[0].pmu.controls = i == 1 ? PMU_METRICS : 0;
+		dump_start(&cpus[0]);
 		assert_non_null(strstr(output, pebs[i]));
 		assert_non_null(strstr(output, i == 1 ? " metrics guest\n" : " metrics host\n"));
 	}
@@ -198,45 +218,44 @@ static void start_block_says_who_samples(void **state)
 
 static void tick_until_done(void)
 {
-	dump_tick(&cpu);
-	for (unsigned i = 0; cpu.dump.active; i++) {
-		assert_int_equal(timer, FIFO_TICKS);
+	dump_tick(&cpus[0]);
+	for (unsigned i = 0; dump.active; i++) {
+		assert_int_equal(timers[0], FIFO_TICKS);
 		assert_true(i < 100);
-		dump_tick(&cpu);
+		dump_tick(&cpus[0]);
 	}
 }
 
 static void fill(void)
 {
-	cpu.id = 3;
-	cpu.pmu.shared = true;
+	cpus[0].pmu.shared = true;
 	add_event(7,
 		  (struct config_event){ "instructions", .guest = true, .host = true, .user = true, .kernel = true });
 	add_event(6, (struct config_event){ "cycles", .host = true, .kernel = true, .period = 1000 });
 	add_event(33, (struct config_event){ "event=0xc4,umask=0x11", .guest = true, .user = true });
-	counts[0] = 123456789;
-	counts[1] = 2000;
-	cpu.pmu.events[1].overflows = 2;
-	cpu.stats.exits[EXIT_CPUID] = 41;
-	cpu.stats.exits[EXIT_SIPI] = 1;
-	cpu.stats.faults_injected = 5;
-	cpu.stats.hidden_touches = 6;
-	cpu.pmu.stats = (struct pmu_stats){ .host_pmis = 10,
-					    .host_late = 11,
-					    .guest_pmis = 12,
-					    .guest_pmis_emulated = 13,
-					    .guest_pmis_masked = 14,
-					    .guest_nmis = 15,
-					    .root_nmis = 16,
-					    .windows = 18,
-					    .paused_tsc = 19,
-					    .emulated = 20,
-					    .hidden_writes = 21 };
-	tsc = cpu.stats.started + 2500 * MS;
-	cpu.stats.root_tsc = 50 * MS - tsc; /* entries less exits, and now is one more entry */
+	counts[0][0] = 123456789;
+	counts[0][1] = 2000;
+	cpus[0].pmu.events[1].overflows = 2;
+	cpus[0].counts.exits[EXIT_CPUID] = 41;
+	cpus[0].counts.exits[EXIT_SIPI] = 1;
+	cpus[0].counts.faults_injected = 5;
+	cpus[0].counts.hidden_touches = 6;
+	cpus[0].pmu.stats = (struct pmu_stats){ .host_pmis = 10,
+						.host_late = 11,
+						.guest_pmis = 12,
+						.guest_pmis_emulated = 13,
+						.guest_pmis_masked = 14,
+						.guest_nmis = 15,
+						.root_nmis = 16,
+						.windows = 18,
+						.paused_tsc = 19,
+						.emulated = 20,
+						.hidden_writes = 21 };
+	tsc = cpus[0].time.started + 2500 * MS;
+	cpus[0].time.root = 50 * MS - tsc; /* entries less exits, and now is one more entry */
 }
 
-static const char whole_dump[] = "pmuvisor dump number 1 cpu 3 ms 2500 mode shared\n"
+static const char whole_dump[] = "pmuvisor dump number 1 cpu 0 ms 2500 mode shared\n"
 				 "  counter 7 event instructions in guest,host at user,kernel count 123456789\n"
 				 "  counter 6 event cycles in host at kernel count 2000 period 1000 overflows 2\n"
 				 "  counter 33 event event=0xc4,umask=0x11 in guest at user count 0\n"
@@ -252,31 +271,31 @@ static void one_line_for_each_tick(void **state)
 {
 	(void)state;
 	fill();
-	dump_request(&cpu);
+	dump_request(&cpus[0]);
 	assert_int_equal(polls, 1);
-	assert_int_equal(timer, FIFO_TICKS);
-	assert_int_equal(dump_pending(&cpu), 1);
-	dump_tick(&cpu);
+	assert_int_equal(timers[0], FIFO_TICKS);
+	assert_int_equal(dump_pending(), 1);
+	dump_tick(&cpus[0]);
 	assert_int_equal(writes, 1);
-	assert_int_equal(dump_pending(&cpu), queued + 1);
-	dump_request(&cpu); /* one is under way */
-	assert_int_equal(polls, 1);
+	assert_int_equal(dump_pending(), queued + 1);
+	dump_request(&cpus[0]); /* one is under way */
+	assert_int_equal(dump.number, 1);
 	tick_until_done();
 	assert_string_equal(output, whole_dump);
 	assert_int_equal(flushes, 0);
-	dump_tick(&cpu);
-	assert_int_equal(dump_pending(&cpu), 0);
-	assert_int_equal(timer, 0);
+	dump_tick(&cpus[0]);
+	assert_int_equal(dump_pending(), 0);
+	assert_int_equal(timers[0], 0);
 }
 
 static void pebs_has_a_line_once_it_is_used(void **state)
 {
 	(void)state;
-	cpu.pmu.pebs.stats = (struct pebs_stats){ .exits = 1 };
-	dump_final(&cpu);
+	cpus[0].pmu.pebs.stats = (struct pebs_stats){ .exits = 1 };
+	dump_final(&cpus[0]);
 	assert_null(strstr(output, "\n  pebs "));
-	cpu.pmu.pebs.stats = (struct pebs_stats){ 1, 2, 3, 4, 5, 6 };
-	dump_final(&cpu);
+	cpus[0].pmu.pebs.stats = (struct pebs_stats){ 1, 2, 3, 4, 5, 6 };
+	dump_final(&cpus[0]);
 	assert_non_null(strstr(output, " guest-masked 0\n  pebs starts 1 exits 2 ds-areas 3 unmapped 4 hidden 5 "
 				       "hidden-records 6\n  nmi "));
 }
@@ -288,13 +307,13 @@ static void start_block_says_whose_the_lbrs_are(void **state)
 	char expected[80];
 
 	(void)state;
-	cpu.pmu.lbr.ops = &kind;
-	cpu.pmu.lbr.caps.entries = 16;
+	cpus[0].pmu.lbr.ops = &kind;
+	cpus[0].pmu.lbr.caps.entries = 16;
 	for (unsigned i = 0; i < ARRAY_SIZE(owners); i++) {
 		length = 0;
-		cpu.pmu.lbr.guests = i & 1;
-		cpu.pmu.lbr.hosts = i & 2;
-		dump_start(&cpu);
+		cpus[0].pmu.lbr.guests = i & 1;
+		cpus[0].pmu.lbr.hosts = i & 2;
+		dump_start(&cpus[0]);
 		snprintf(expected, sizeof(expected), "\n  lbr %s kind architectural entries 16\n", owners[i]);
 		assert_non_null(strstr(output, expected));
 	}
@@ -305,14 +324,14 @@ static void branches_are_of_one_capture(void **state)
 {
 	(void)state;
 	fill();
-	cpu.pmu.lbr.hosts = true;
-	cpu.pmu.lbr.captures = 7;
-	cpu.pmu.lbr.nr_branches = LBR_MAX_ENTRIES;
+	cpus[0].pmu.lbr.hosts = true;
+	cpus[0].pmu.lbr.captures = 7;
+	cpus[0].pmu.lbr.nr_branches = LBR_MAX_ENTRIES;
 	for (unsigned i = 0; i < LBR_MAX_ENTRIES; i++)
-		cpu.pmu.lbr.branches[i] = (struct lbr_branch){ 0x1000 + i, UINT64_C(0xffffffff80000000) + i };
-	dump_request(&cpu);
-	cpu.pmu.lbr.captures = 8;
-	memset(cpu.pmu.lbr.branches, 0, sizeof(cpu.pmu.lbr.branches));
+		cpus[0].pmu.lbr.branches[i] = (struct lbr_branch){ 0x1000 + i, UINT64_C(0xffffffff80000000) + i };
+	dump_request(&cpus[0]);
+	cpus[0].pmu.lbr.captures = 8;
+	memset(cpus[0].pmu.lbr.branches, 0, sizeof(cpus[0].pmu.lbr.branches));
 	tick_until_done();
 	assert_non_null(strstr(output, " guest-masked 14\n  lbr captures 7\n"
 				       "  branch from 0x1000 to 0xffffffff80000000\n"
@@ -320,8 +339,8 @@ static void branches_are_of_one_capture(void **state)
 				       "  branch from 0x1002 to 0xffffffff80000002\n"
 				       "  branch from 0x1003 to 0xffffffff80000003\n  nmi "));
 	length = 0;
-	cpu.pmu.lbr.nr_branches = 1;
-	dump_final(&cpu);
+	cpus[0].pmu.lbr.nr_branches = 1;
+	dump_final(&cpus[0]);
 	assert_non_null(strstr(output, "\n  lbr captures 8\n  branch from 0x0 to 0x0\n  nmi "));
 }
 
@@ -329,10 +348,10 @@ static void full_queue_puts_lines_off(void **state)
 {
 	(void)state;
 	fill();
-	dump_request(&cpu);
+	dump_request(&cpus[0]);
 	for (unsigned i = 0; i < 150; i++) {
 		has_room = i % 3 == 2;
-		dump_tick(&cpu);
+		dump_tick(&cpus[0]);
 	}
 	assert_string_equal(output, whole_dump);
 }
@@ -341,10 +360,10 @@ static void final_dump_waits(void **state)
 {
 	(void)state;
 	fill();
-	dump_final(&cpu);
+	dump_final(&cpus[0]);
 	assert_string_equal(output, whole_dump);
 	assert_int_equal(queued, 0);
-	assert_false(cpu.dump.active);
+	assert_false(dump.active);
 }
 
 /* One that was under way is finished, not begun again. */
@@ -352,35 +371,35 @@ static void final_dump_in_a_dump(void **state)
 {
 	(void)state;
 	fill();
-	dump_request(&cpu);
-	dump_tick(&cpu);
-	dump_tick(&cpu);
-	dump_final(&cpu);
+	dump_request(&cpus[0]);
+	dump_tick(&cpus[0]);
+	dump_tick(&cpus[0]);
+	dump_final(&cpus[0]);
 	assert_string_equal(output, whole_dump);
 }
 
 static void dumps_come_in_time(void **state)
 {
 	(void)state;
-	boot.config.dump_ms = 100;
-	cpu.dump.due = tsc + 100 * MS;
-	dump_tick(&cpu);
-	assert_int_equal(timer, 100 * MS);
+	boot->config.dump_ms = 100;
+	dump.due = tsc + 100 * MS;
+	dump_tick(&cpus[0]);
+	assert_int_equal(timers[0], 100 * MS);
 	assert_int_equal(writes, 0);
 	tsc += 100 * MS - 1;
-	dump_tick(&cpu);
-	assert_int_equal(timer, 1);
+	dump_tick(&cpus[0]);
+	assert_int_equal(timers[0], 1);
 	assert_int_equal(writes, 0);
 	tsc += 5;
 	tick_until_done();
-	assert_int_equal(cpu.dump.number, 1);
-	assert_int_equal(cpu.dump.due, tsc + 100 * MS);
-	dump_tick(&cpu);
-	assert_int_equal(timer, 100 * MS);
+	assert_int_equal(dump.number, 1);
+	assert_int_equal(dump.due, tsc + 100 * MS);
+	dump_tick(&cpus[0]);
+	assert_int_equal(timers[0], 100 * MS);
 	tsc += 1000 * MS; /* the guest kept the timer waiting: one dump, not ten */
 	tick_until_done();
-	assert_int_equal(cpu.dump.number, 2);
-	assert_int_equal(cpu.dump.due, tsc + 100 * MS);
+	assert_int_equal(dump.number, 2);
+	assert_int_equal(dump.due, tsc + 100 * MS);
 }
 
 static void longest_lines_fit(void **state)
@@ -388,29 +407,263 @@ static void longest_lines_fit(void **state)
 	const uint64_t most = UINT64_MAX;
 
 	(void)state;
-	cpu.id = cpu.dump.number = most - 1;
+	dump.number = most - 1;
 	add_event(47, (struct config_event){ "abcdefghijklmnopqrstuvwxyz01234", .guest = true, .host = true,
 					     .user = true, .kernel = true, .period = most });
-	counts[0] = cpu.pmu.events[0].overflows = most;
+	counts[0][0] = cpus[0].pmu.events[0].overflows = most;
 	for (unsigned i = 0; i < EXIT_REASONS; i++)
-		cpu.stats.exits[i] = most;
-	cpu.stats.faults_injected = cpu.stats.hidden_touches = most;
-	cpu.pmu.stats = (struct pmu_stats){ .host_pmis = most,
-					    .host_late = most,
-					    .guest_pmis = most,
-					    .guest_pmis_emulated = most,
-					    .guest_pmis_masked = most,
-					    .guest_nmis = most,
-					    .root_nmis = most,
-					    .windows = most,
-					    .paused_tsc = most,
-					    .emulated = most,
-					    .hidden_writes = most };
-	cpu.pmu.pebs.stats = (struct pebs_stats){ most, most, most, most, most, most };
+		cpus[0].counts.exits[i] = most;
+	cpus[0].counts.faults_injected = cpus[0].counts.hidden_touches = most;
+	cpus[0].pmu.stats = (struct pmu_stats){ .host_pmis = most,
+						.host_late = most,
+						.guest_pmis = most,
+						.guest_pmis_emulated = most,
+						.guest_pmis_masked = most,
+						.guest_nmis = most,
+						.root_nmis = most,
+						.windows = most,
+						.paused_tsc = most,
+						.emulated = most,
+						.hidden_writes = most };
+	cpus[0].pmu.pebs.stats = (struct pebs_stats){ most, most, most, most, most, most };
 	tsc = most - 1;
-	dump_final(&cpu); /* console_write() sees that none is cut */
+	dump_final(&cpus[0]); /* console_write() sees that none is cut */
 	assert_non_null(strstr(output, " overflows 18446744073709551615\n"));
 	assert_string_equal(output + length - 5, "\nend\n");
+}
+
+/* CPU 1 has counted as much as CPU 0 of everything but of what the test changes. */
+static void fill_two(void)
+{
+	boot->nr_cpus = boot->nr_processors = 2;
+	fill();
+	cpus[1].pmu = cpus[0].pmu;
+	cpus[1].counts = cpus[0].counts;
+	cpus[1].time = cpus[0].time;
+}
+
+static void publish_all(void)
+{
+	for (unsigned i = 0; i < boot->nr_cpus; i++)
+		report_publish(&cpus[i]);
+}
+
+static void processors_of_the_start_block(void **state)
+{
+	static const struct lbr_ops kind = { .name = "legacy" };
+
+	(void)state;
+	boot->nr_cpus = 2;
+	boot->nr_processors = 4;
+	for (unsigned i = 0; i < NR_CPUS; i++)
+		boot->processors[i] = (struct boot_processor){ .number = i, .apic_id = 2 * i, .enabled = i != 3 };
+	cpus[0].pmu.guest = BITS(5, 0) | BITS(34, 32);
+	cpus[0].pmu.host = BITS(7, 6);
+	cpus[0].pmu.caps.version = 5;
+	cpus[1].pmu.guest = BITS(3, 0) | BITS(34, 32);
+	cpus[1].pmu.host = BITS(5, 4);
+	cpus[1].pmu.caps.version = 6;
+	cpus[1].pmu.pebs.offer = PEBS_OFFERED;
+	cpus[1].pmu.lbr = (struct lbr){ .ops = &kind, .guests = true, .caps.entries = 32 };
+	dump_start(&cpus[0]);
+	assert_non_null(strstr(output, "\n  lbr none kind none entries 0\n"
+				       "  processors all 4 cpus 2\n"
+				       "  processor apic-id 0 cpu 0 version 5 guest counters 0-5 fixed 0-2 "
+				       "host counters 6-7 fixed none pebs none lbr none kind none entries 0\n"
+				       "  processor apic-id 2 cpu 1 version 6 guest counters 0-3 fixed 0-2 "
+				       "host counters 4-5 fixed none pebs guest lbr guest kind legacy entries 32\n"
+				       "  processor apic-id 4 not pmuvisor's\n"
+				       "  processor apic-id 6 disabled by the firmware\n  memory "));
+}
+
+/* What doesn't fit into the queue at once comes line by line. */
+static void a_long_start_block_is_put_off(void **state)
+{
+	(void)state;
+	has_room = false;
+	dump_start(&cpus[0]);
+	assert_int_equal(length, 0);
+	has_room = true;
+	tick_until_done();
+	assert_string_equal(output + length - 5, "\nend\n");
+	assert_int_equal(dump.number, 0);
+}
+
+static const char second_cpu[] = "pmuvisor dump number 1 cpu 1 ms 2400 mode direct\n"
+				 "  counter 7 event instructions in guest,host at user,kernel count 11\n"
+				 "  counter 6 event cycles in host at kernel count 1000 period 1000 overflows 1\n"
+				 "  counter 33 event event=0xc4,umask=0x11 in guest at user count 0\n"
+				 "  exits cpuid count 1\n"
+				 "  exits timer count 3\n"
+				 "  pmi host 10 host-late 11 guest 12 guest-emulated 13 guest-masked 14\n"
+				 "  nmi guest 15 in-root 16\n"
+				 "  time root-ticks 50000000 root-share 1.00% paused-ticks 19 windows 18\n"
+				 "  guest emulated 20 faults 5 hidden-memory 6 hidden-counters 21 lost-characters 17\n"
+				 "end\n";
+static const char sum[] = "pmuvisor total number 1 cpus 2 ms 2500\n"
+			  "  event instructions in guest,host at user,kernel count 123456800\n"
+			  "  event cycles in host at kernel count 3000 period 1000 overflows 3\n"
+			  "  event event=0xc4,umask=0x11 in guest at user count 0\n"
+			  "  exits cpuid count 42\n"
+			  "  exits timer count 3\n"
+			  "  exits sipi count 1\n"
+			  "  pmi host 20 host-late 22 guest 24 guest-emulated 26 guest-masked 28\n"
+			  "  nmi guest 30 in-root 32\n"
+			  "  time root-ticks 150000000 root-share 1.50% paused-ticks 38 windows 36\n"
+			  "  guest emulated 40 faults 10 hidden-memory 12 hidden-counters 42 lost-characters 17\n"
+			  "end\n";
+
+/* The other runs its guest meanwhile: its counters are those it has published, the rest is read in its memory. */
+static void two_cpus_and_their_sum(void **state)
+{
+	(void)state;
+	fill_two();
+	cpus[1].pmu.shared = false;
+	cpus[1].time.root = 50000000;
+	counts[1][0] = 11;
+	counts[1][1] = 1000;
+	cpus[1].pmu.events[1].overflows = 1;
+	tsc -= 100 * MS;
+	report_publish(&cpus[1]);
+	tsc += 100 * MS;
+	counts[1][0] = 12;
+	cpus[1].counts = (struct cpu_counts){ .faults_injected = 5, .hidden_touches = 6 };
+	cpus[1].counts.exits[EXIT_CPUID] = 1;
+	cpus[1].counts.exits[EXIT_TIMER] = 3;
+	dump_request(&cpus[0]);
+	tick_until_done();
+	assert_memory_equal(output, whole_dump, sizeof(whole_dump) - 1);
+	assert_memory_equal(output + sizeof(whole_dump) - 1, second_cpu, sizeof(second_cpu) - 1);
+	assert_string_equal(output + sizeof(whole_dump) + sizeof(second_cpu) - 2, sum);
+}
+
+/* A publication under way is not read half. */
+static void reports_are_whole(void **state)
+{
+	struct report copy = { .tsc = 7 };
+
+	(void)state;
+	fill_two();
+	publish_all();
+	report_read(&cpus[1], &copy);
+	assert_int_equal(copy.tsc, tsc);
+	assert_int_equal(copy.sequence % 2, 0);
+	tsc++;
+	report_publish(&cpus[1]);
+	assert_int_equal(cpus[1].report.sequence, copy.sequence + 2);
+	assert_int_equal(cpus[1].report.tsc, tsc);
+}
+
+/* Only CPU 0 begins dumps by itself; the others publish when they are due. */
+static void others_publish_in_time(void **state)
+{
+	(void)state;
+	fill_two();
+	boot->config.dump_ms = 100;
+	dump.due = tsc + 60 * MS;
+	dump_tick(&cpus[1]);
+	assert_int_equal(timers[1], 60 * MS);
+	assert_int_equal(cpus[1].report.tsc, tsc);
+	tsc += 61 * MS;
+	dump_tick(&cpus[1]);
+	assert_int_equal(timers[1], 100 * MS);
+	assert_false(dump.active);
+	boot->config.dump_ms = 0;
+	dump_tick(&cpus[1]);
+	assert_int_equal(timers[1], 0);
+	assert_int_equal(writes, 0);
+}
+
+/* Whoever asks for a dump prints it. CPU 0 waits with its own, and does not touch the other's. */
+static void who_asks_prints(void **state)
+{
+	(void)state;
+	fill_two();
+	boot->config.dump_ms = 100;
+	publish_all();
+	dump_request(&cpus[1]);
+	assert_int_equal(timers[1], FIFO_TICKS);
+	assert_int_equal(timers[0], 99);
+	dump_tick(&cpus[0]); /* its own is due, but this one is under way */
+	assert_int_equal(timers[0], FIFO_TICKS);
+	assert_int_equal(writes, 0);
+	for (unsigned i = 0; dump_pending(); i++) {
+		assert_true(i < 100);
+		dump_tick(&cpus[1]);
+	}
+	assert_int_equal(dump.number, 1);
+	assert_int_equal(dump.printer, 0);
+	dump_tick(&cpus[0]);
+	assert_int_equal(dump.number, 2);
+}
+
+/* Its timer stands still while it waits for a SIPI. */
+static void a_printer_that_is_gone_is_replaced(void **state)
+{
+	(void)state;
+	fill_two();
+	publish_all();
+	dump_request(&cpus[1]);
+	dump_tick(&cpus[1]);
+	tsc += TSC_HZ;
+	dump_tick(&cpus[0]);
+	assert_int_equal(writes, 1);
+	tsc += 2;
+	for (unsigned i = 0; dump_pending(); i++) {
+		assert_true(i < 100);
+		dump_tick(&cpus[0]);
+	}
+	assert_string_equal(output + length - 5, "\nend\n");
+	dump_tick(&cpus[1]);
+	assert_int_equal(timers[1], 0);
+}
+
+/* Nobody waits for another's line: it comes again later. */
+static void a_tick_waits_for_nobody(void **state)
+{
+	(void)state;
+	fill_two();
+	publish_all();
+	dump_request(&cpus[0]);
+	dump.lock = 2;
+	dump_tick(&cpus[0]);
+	assert_int_equal(writes, 0);
+	assert_int_equal(timers[0], FIFO_TICKS);
+	dump_request(&cpus[1]); /* CPU 1 holds it itself */
+	assert_int_equal(dump.lock, 0);
+	dump_tick(&cpus[0]);
+	assert_int_equal(writes, 1);
+}
+
+/* The CPU that stops finishes what another prints, and keeps it from printing. */
+static void a_stop_has_the_console_to_itself(void **state)
+{
+	(void)state;
+	fill_two();
+	publish_all();
+	dump_request(&cpus[0]);
+	dump_tick(&cpus[0]);
+	dump_seize(&cpus[1]);
+	dump_tick(&cpus[0]);
+	assert_int_equal(writes, 1);
+	dump_final(&cpus[1]);
+	assert_int_equal(queued, 0);
+	assert_non_null(strstr(output, "\npmuvisor total number 1 cpus 2 "));
+	assert_int_equal(dump.lock, 0);
+	dump_tick(&cpus[0]);
+	assert_int_equal(timers[0], 0);
+}
+
+/* CPU 1 has it and never gives it back. */
+static void a_stop_prints_even_so(void **state)
+{
+	(void)state;
+	fill_two();
+	publish_all();
+	tsc_moves = true;
+	dump.lock = 2;
+	dump_final(&cpus[0]);
+	assert_non_null(strstr(output, "pmuvisor dump number 1 cpu 0 "));
 }
 
 static void every_exit_has_a_name(void **state)
@@ -440,6 +693,16 @@ int main(void)
 		cmocka_unit_test_setup(dumps_come_in_time, setup),
 		cmocka_unit_test_setup(longest_lines_fit, setup),
 		cmocka_unit_test_setup(every_exit_has_a_name, setup),
+		cmocka_unit_test_setup(processors_of_the_start_block, setup),
+		cmocka_unit_test_setup(a_long_start_block_is_put_off, setup),
+		cmocka_unit_test_setup(two_cpus_and_their_sum, setup),
+		cmocka_unit_test_setup(reports_are_whole, setup),
+		cmocka_unit_test_setup(others_publish_in_time, setup),
+		cmocka_unit_test_setup(who_asks_prints, setup),
+		cmocka_unit_test_setup(a_printer_that_is_gone_is_replaced, setup),
+		cmocka_unit_test_setup(a_tick_waits_for_nobody, setup),
+		cmocka_unit_test_setup(a_stop_has_the_console_to_itself, setup),
+		cmocka_unit_test_setup(a_stop_prints_even_so, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -72,8 +72,7 @@ static int setup(void **state)
 	(void)state;
 	memset(tables, 0, sizeof(tables));
 	cpu = (struct cpu){ .ops = &ops, .boot = &boot };
-	boot = (struct boot_info){ .region_pa = REGION,
-				   .region_size = REGION_SIZE };
+	boot = (struct boot_info){ .region_pa = REGION, .region_size = REGION_SIZE };
 	cr0 = CR0_PE | CR0_PG | CR0_WP;
 	cr3 = 4 * PAGE_SIZE | 0xfff; /* a PCID is no address */
 	cr4 = CR4_PAE;

@@ -11,12 +11,19 @@ static uint64_t vmcall(uint64_t operation)
 	return answer;
 }
 
+/* It is sent by a timer that runs only in the guest: so the guest is mostly there. */
+static void wait_until_sent(void)
+{
+	while (vmcall(PMUVISOR_CALL_PENDING)) {
+		for (unsigned i = 0; i < 1000; i++)
+			asm volatile("pause");
+	}
+}
+
 /* One may be under way already, with older counts: that one first. */
 void hypervisor_dump(void)
 {
-	while (vmcall(PMUVISOR_CALL_PENDING))
-		;
+	wait_until_sent();
 	vmcall(PMUVISOR_CALL_DUMP);
-	while (vmcall(PMUVISOR_CALL_PENDING))
-		;
+	wait_until_sent();
 }

@@ -1,0 +1,44 @@
+#include "cpu.h"
+#include "arch/x86/reg.h"
+
+#define READ_TRIES 4 /* a CPU publishes once in a dump; one that has stopped in the middle never ends */
+
+static void fill(struct cpu *cpu, struct report *report)
+{
+	const struct pmu *pmu = &cpu->pmu;
+
+	report->tsc = reg_rdtsc();
+	for (unsigned i = 0; i < pmu->nr_events; i++) {
+		report->counts[i] = pmu_host_count(pmu, &pmu->events[i]);
+		report->overflows[i] = pmu->events[i].overflows;
+	}
+	report->captures = pmu->lbr.captures;
+	report->nr_branches = pmu->lbr.nr_branches < REPORT_BRANCHES ? pmu->lbr.nr_branches : REPORT_BRANCHES;
+	for (unsigned i = 0; i < report->nr_branches; i++)
+		report->branches[i] = pmu->lbr.branches[i];
+}
+
+void report_publish(struct cpu *cpu)
+{
+	struct report *report = &cpu->report;
+
+	pmu_poll(cpu);
+	__atomic_store_n(&report->sequence, report->sequence | 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	fill(cpu, report);
+	__atomic_store_n(&report->sequence, report->sequence + 1, __ATOMIC_RELEASE);
+}
+
+void report_read(const struct cpu *cpu, struct report *copy)
+{
+	const struct report *report = &cpu->report;
+
+	for (unsigned i = 0; i < READ_TRIES; i++) {
+		uint64_t before = __atomic_load_n(&report->sequence, __ATOMIC_ACQUIRE);
+
+		*copy = *report;
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (!(before & 1) && __atomic_load_n(&report->sequence, __ATOMIC_RELAXED) == before)
+			return;
+	}
+}

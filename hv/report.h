@@ -1,0 +1,32 @@
+/*
+ * What a CPU says of itself to the one that prints: its counters, which only it can read, and its branches. It publishes
+ * at exits of its own; a reader waits for nobody and stops nobody.
+ */
+#ifndef HV_REPORT_H
+#define HV_REPORT_H
+
+#include <stdint.h>
+
+#include "config.h"
+#include "lbr.h"
+
+#define REPORT_BRANCHES 4
+
+struct report {
+	uint64_t sequence; /* odd while the rest changes */
+	uint64_t tsc;      /* when it was published */
+	/* Of each event of the configuration. */
+	uint64_t counts[CONFIG_MAX_EVENTS], overflows[CONFIG_MAX_EVENTS];
+	/* The newest of the host's last capture of branches. */
+	struct lbr_branch branches[REPORT_BRANCHES];
+	uint64_t nr_branches, captures;
+};
+
+struct cpu;
+
+/* On the CPU itself. Overflows that no NMI announced are taken first. */
+void report_publish(struct cpu *cpu);
+/* Of any CPU: all of one publication, unless that CPU publishes far more often than the reader can copy. */
+void report_read(const struct cpu *cpu, struct report *copy);
+
+#endif
