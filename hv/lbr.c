@@ -72,16 +72,17 @@ static void to_guest(struct pmu *pmu)
 	pmu->guest_status &= ~PMU_STATUS_LBR_FROZEN;
 }
 
+/* What the guest has is given back by the gate. Where it has none, the entry itself loads what records next. */
 void lbr_root_begin(struct pmu *pmu)
 {
-	if (pmu->lbr.guests)
+	if (pmu->lbr.guests) {
 		to_host(pmu);
+		pmu->gate.dirty = true;
+	}
 	pmu->lbr.ops->record(true);
 	pmu->lbr.now = true;
-	pmu->gate.dirty = true; /* the gate ends it */
 }
 
-/* Where the guest has none, the entry itself loads what records next. */
 void lbr_root_end(struct pmu *pmu)
 {
 	if (pmu->lbr.guests)

@@ -76,7 +76,7 @@ struct pmu;
 
 /* Finds out which kind there is and gives them to their owner; nothing records. */
 void lbr_init(struct pmu *pmu, enum config_lbr owner);
-/* The vendor, right after an exit with lbr.root, and as the last thing before an entry with lbr.now. */
+/* The vendor, right after an exit with lbr.root; and with lbr.now, as the last thing that it does for the gate. */
 void lbr_root_begin(struct pmu *pmu);
 void lbr_root_end(struct pmu *pmu);
 

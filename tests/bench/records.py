@@ -13,11 +13,15 @@ from figures import Run, read_marks
 
 MARK_BEGIN, MARK_END = 102, 103  # tests/guest/lib/mark.h
 CPUID = 10                       # exit reason, SDM Vol. 3D, "VMX Basic Exit Reasons"
-# The most that a figure may be: what costs nothing when nobody uses it, and what the VMX MSR areas hold.
+# The most that a figure may be: what costs nothing when nobody uses it, what the VMX MSR areas hold, and what starts
+# recording.
 LIMITS = {"pebs_exits_per_pmi_direct": 0, "pebs_exits_per_pmi_shared": 2, "pebs_msr_per_exit_unused": 0,
           "pebs_msr_per_exit_used": 3, "pebs_root_instructions_per_exit_unused": 0, "lbr_msr_per_exit_guest": 0,
           "lbr_root_instructions_per_exit_guest": 0, "lbr_arch_msr_per_exit_guest": 0,
-          "lbr_arch_root_instructions_per_exit_guest": 0}
+          "lbr_arch_root_instructions_per_exit_guest": 0, "lbr_msr_per_exit_both_outside": 0,
+          "lbr_root_instructions_per_exit_both_outside": 0, "lbr_arch_msr_per_exit_both_outside": 0,
+          "lbr_arch_root_instructions_per_exit_both_outside": 0,
+          "lbr_msr_per_exit_host": 1, "lbr_arch_msr_per_exit_host": 2}
 excesses = []
 
 
@@ -61,10 +65,11 @@ def show_pebs(out):
 
 
 def show_lbr(out, prefix, tag):
-    """Added by each owner, to an exit of the same configuration while nobody records."""
+    """Added by each owner, to an exit while nobody records. With both the host samples root mode, or only outside."""
     nobody = Costs(out / f"shared-lbr_cost{tag}")
-    for owner, run, phase in (("guest", nobody, "cpuid_lbr"), ("host", Costs(out / f"shared-lbr_cost{tag}-host"), "cpuid"),
-                              ("both", Costs(out / f"shared-lbr_cost{tag}-both"), "cpuid_lbr")):
+    host, both, outside = (Costs(out / f"shared-lbr_cost{tag}-{name}") for name in ("host", "both", "both-outside"))
+    for owner, run, phase in (("guest", nobody, "cpuid_lbr"), ("host", host, "cpuid"), ("both", both, "cpuid_lbr"),
+                              ("both_outside", outside, "cpuid_lbr")):
         show(f"{prefix}_msr_per_exit_{owner}", run.msrs(phase) - nobody.msrs("cpuid"))
         show(f"{prefix}_root_instructions_per_exit_{owner}", run.instructions(phase) - nobody.instructions("cpuid"))
 

@@ -86,6 +86,9 @@ cases() {
 		echo "MODEL=$model tests/guest/run.sh shared lbr_cost $event $quiet"
 		echo "MODEL=$model TAG=host GUEST_ARGS=lbr=0 tests/guest/run.sh shared lbr_cost 'lbr = host' $event $quiet"
 		echo "MODEL=$model TAG=both tests/guest/run.sh shared lbr_cost 'lbr = both' $event $quiet"
+		# It samples the guest alone, and counts what root mode does.
+		echo "MODEL=$model TAG=both-outside tests/guest/run.sh shared lbr_cost 'lbr = both'" \
+			"'event = branches:guest period=10000019' 'event = instructions:host' $quiet"
 	done
 	# No dump at all; and as many as the serial line takes.
 	echo "TAG=mute tests/guest/run.sh shared count 'event = instructions' 'dump = off'"
