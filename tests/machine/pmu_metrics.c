@@ -57,6 +57,12 @@ void pmu_counter_written(struct pmu_model *model, unsigned i)
 	model->metrics.slots = model->counters[SLOTS].value;
 }
 
+/* A reload counts nothing. */
+void pmu_metrics_reloaded(struct pmu_model *model)
+{
+	model->metrics.slots = model->counters[SLOTS].value;
+}
+
 bool pmu_is_metrics_counter(const struct pmu_model *model, unsigned i)
 {
 	return model->metrics.on && i == SLOTS;

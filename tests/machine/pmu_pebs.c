@@ -277,6 +277,7 @@ static void reload(struct pmu_model *model, const struct assist *assist)
 	for (unsigned i = 0; i < NR_COUNTERS; i++)
 		if (assist->applicable & BIT(pmu_status_bit(i)))
 			model->counters[i].value = assist->resets[i] & pmu_counter_mask(model);
+	pmu_metrics_reloaded(model);
 	model->global_status &= ~assist->applicable;
 	pmu_configure(model);
 }

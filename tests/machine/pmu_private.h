@@ -378,6 +378,7 @@ extern const struct pmu_register_kind pmu_lbr_registers[], pmu_lbr_arch_register
 void pmu_settle_metrics(struct pmu_model *model);
 void pmu_configure_metrics(struct pmu_model *model);
 void pmu_counter_written(struct pmu_model *model, unsigned i);
+void pmu_metrics_reloaded(struct pmu_model *model);
 bool pmu_is_metrics_counter(const struct pmu_model *model, unsigned i);
 bool pmu_read_metrics(struct pmu_model *model, uint64_t *value);
 bool pmu_rdpmc_metrics(struct pmu_model *model, uint64_t *value);

@@ -121,8 +121,10 @@ static void put_counters(struct writer *writer, uint64_t cfg)
 
 /*
  * "Basic Info Group". The low bits of its first field are the groups that follow: none, unless a counter of the record
- * asks for them. The field is written last, when the size is known.
+ * asks for them. The size is above them, also where PEBS_DATA_CFG has more; the field is written last, when it is known.
  */
+#define FORMAT_BITS BITS(47, 0)
+
 static void put_basic(struct writer *writer, uint64_t applicable, const struct pmu_model_regs *regs)
 {
 	put(writer, 0);
@@ -160,7 +162,7 @@ size_t pmu_build_record(struct pmu_model *model, uint64_t applicable, void *reco
 	model->ops.registers(model->opaque, &regs);
 	put_basic(&writer, applicable, &regs);
 	put_groups(&writer, cfg, &regs);
-	format = cfg | (uint64_t)writer.size << 48;
+	format = (cfg & FORMAT_BITS) | (uint64_t)writer.size << 48;
 	memcpy(record, &format, sizeof(format));
 	return writer.size;
 }

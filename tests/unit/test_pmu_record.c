@@ -32,7 +32,7 @@ static uint64_t field(const struct pebs_machine *pebs, unsigned offset)
 
 static void expect_format(const struct pebs_machine *pebs, uint64_t cfg, uint64_t size)
 {
-	assert_int_equal(field(pebs, 0), size << 48 | cfg);
+	assert_int_equal(field(pebs, 0), size << 48 | (cfg & BITS(47, 0)));
 	assert_int_equal(ds(pebs, DS_INDEX), BUFFER + size);
 }
 
@@ -435,6 +435,30 @@ static void metrics(void **state)
 	pebs_free(pebs);
 }
 
+/* If the slots are sampled too, they are cleared, reloaded, and tell of nothing until they count again. */
+static void metrics_of_the_sampled_counter(void **state)
+{
+	struct pebs_machine *pebs = pebs_new(&pmu_model_arrow_lake);
+	struct machine *machine = &pebs->machine;
+
+	(void)state;
+	empty_buffer(pebs);
+	wr(machine, MSR_PEBS_DATA_CFG, PEBS_CFG_METRICS);
+	wr(machine, MSR_IA32_PEBS_ENABLE, BIT(35));
+	wr(machine, MSR_IA32_FIXED_CTR0 + 3, PRESET(10));
+	wr(machine, MSR_PERF_METRICS, 0);
+	set_ds(pebs, 0x140 + 8 * 3, PRESET(1000));
+	wr(machine, MSR_IA32_FIXED_CTR_CTRL, FIXED_OS(3) | FIXED_USR(3) | FIXED_ADAPTIVE(3));
+	wr(machine, MSR_IA32_PERF_GLOBAL_CTRL, BIT(35) | BIT(48));
+	run(pebs, 3, 1);
+	expect_format(pebs, PEBS_CFG_METRICS, BASIC_SIZE + 16 + 2 * 8);
+	assert_int_equal(rd(machine, MSR_IA32_FIXED_CTR0 + 3), PRESET(1000));
+	assert_int_equal(rd(machine, MSR_PERF_METRICS), 0);
+	run(pebs, 3, 1);
+	assert_int_not_equal(rd(machine, MSR_PERF_METRICS), 0);
+	pebs_free(pebs);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -463,6 +487,7 @@ int main(void)
 		cmocka_unit_test(some_counters_sample_latency),
 		cmocka_unit_test(counters),
 		cmocka_unit_test(metrics),
+		cmocka_unit_test(metrics_of_the_sampled_counter),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
