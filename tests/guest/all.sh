@@ -6,10 +6,11 @@ set -eu
 
 out=build/tests/guest/out
 results=build/tests/guest/results.txt
+pebs="metrics pebs pebs_counters pebs_ds pebs_memory pebs_hostile"
 guests="library count reserved partition aliases overflow nmi pmi pmi_lvt pmi_x2apic memory misc uncore deviations"
-guests="$guests metrics pebs pebs_ds pebs_memory pebs_hostile triple_fault returns"
+guests="$guests $pebs triple_fault returns"
 models="sapphire_rapids arrow_lake"
-model_guests="count reserved partition aliases overflow nmi pmi deviations metrics pebs pebs_ds pebs_memory pebs_hostile"
+model_guests="count reserved partition aliases overflow nmi pmi deviations $pebs"
 # Host counters that overflow every few instructions, so that both owners' PMIs meet at every place.
 dense="'event = instructions:guest period=311' 'event = branches:guest period=97'"
 # And ones that overflow in pmuvisor itself, while it answers the guest.
@@ -55,10 +56,10 @@ cases() {
 		echo "MODEL=$model TAG=inside tests/guest/run.sh shared lbr_host 'lbr = host'" \
 			"'event = instructions:guest:user period=997' 'event = branches:host period=10007'"
 	done
-	for guest in library count overflow nmi pmi pmi_lvt pmi_x2apic partition metrics pebs pebs_ds pebs_memory pebs_hostile; do
+	for guest in library count overflow nmi pmi pmi_lvt pmi_x2apic partition $pebs; do
 		echo "TAG=dense tests/guest/run.sh shared $guest $dense"
 	done
-	for guest in count pmi partition reserved metrics pebs pebs_ds pebs_memory pebs_hostile; do
+	for guest in count pmi partition reserved $pebs; do
 		echo "TAG=inside tests/guest/run.sh shared $guest $inside"
 	done
 	for model in $models; do

@@ -35,7 +35,7 @@ static void note(const struct pebs_basic *record)
 		seen.ips[pebs_sampler.samples] = record->ip;
 	seen.counters |= record->counters;
 	seen.wrong += record->counters & ~pebs_sampler.counters || !record->counters;
-	seen.wrong += record->format != (ds_record_size(pebs_sampler.config) << 48 | pebs_sampler.config);
+	seen.wrong += record->format != ds_record_format(pebs_sampler.config);
 }
 
 static void begin(void (*on_record)(const struct pebs_basic *record))
@@ -307,7 +307,7 @@ static void note_clipped(const struct pebs_basic *record)
 {
 	uint64_t clipped = (pebs_sampler.config & ~UINT64_C(0xff000000)) | PEBS_CFG_LBRS(lbr.depth);
 
-	seen.wrong += record->format != (ds_record_size(clipped) << 48 | clipped);
+	seen.wrong += record->format != ds_record_format(clipped);
 }
 
 /* More entries than the stack has: the record shrinks. */

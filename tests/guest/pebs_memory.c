@@ -85,7 +85,7 @@ static void note(const struct pebs_basic *record)
 {
 	unsigned row = row_of(record);
 
-	seen.wrong += record->format != (ds_record_size(pebs_sampler.config) << 48 | pebs_sampler.config);
+	seen.wrong += record->format != ds_record_format(pebs_sampler.config);
 	if (row == ACCESSES || !(accesses_table[row].kinds & seen.kind)) {
 		seen.wrong++;
 		return;

@@ -2,7 +2,8 @@
 #include "pmu.h"
 #include "tap.h"
 
-#define BUFFER_SIZE 65536
+#define BUFFER_SIZE     65536
+#define PEBS_CFG_FORMAT ((UINT64_C(1) << 48) - 1)
 
 /* SDM Vol. 3B, "DS Save Area": from format 5 on, 32 general-purpose counters have room before the fixed ones. */
 #define PEBS_FORMAT(capabilities) ((capabilities) >> 8 & 0xf)
@@ -19,6 +20,18 @@ bool ds_has_pebs(void)
 	       !(rdmsr(MSR_IA32_MISC_ENABLE) & MISC_ENABLE_NO_PEBS);
 }
 
+static uint64_t counters_size(uint64_t config)
+{
+	uint64_t counters = config & PEBS_CFG_COUNTERS ? config & (PEBS_CFG_GP(0xffff) | PEBS_CFG_FIXED(0xff)) : 0;
+	uint64_t values = config & PEBS_CFG_METRICS ? 2 : 0;
+
+	if (!(config & (PEBS_CFG_COUNTERS | PEBS_CFG_METRICS)))
+		return 0;
+	for (; counters; counters &= counters - 1)
+		values++;
+	return sizeof(struct pebs_counters) + 8 * values;
+}
+
 uint64_t ds_record_size(uint64_t config)
 {
 	uint64_t size = sizeof(struct pebs_basic);
@@ -27,7 +40,13 @@ uint64_t ds_record_size(uint64_t config)
 	size += config & PEBS_CFG_GPR ? sizeof(struct pebs_gprs) : 0;
 	size += config & PEBS_CFG_XMM ? sizeof(struct pebs_xmms) : 0;
 	size += config & PEBS_CFG_LBR ? ((config >> 24 & 0xff) + 1) * sizeof(struct pebs_lbr) : 0;
-	return size;
+	return size + counters_size(config);
+}
+
+/* SDM Vol. 3B, "Basic Info": the size takes the place of PEBS_DATA_CFG's fixed counters. */
+uint64_t ds_record_format(uint64_t config)
+{
+	return ds_record_size(config) << 48 | (config & PEBS_CFG_FORMAT);
 }
 
 void ds_init(unsigned records, unsigned size)

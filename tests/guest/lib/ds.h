@@ -19,6 +19,11 @@
 #define PEBS_CFG_XMM         (UINT64_C(1) << 2)
 #define PEBS_CFG_LBR         (UINT64_C(1) << 3)
 #define PEBS_CFG_LBRS(n)     ((uint64_t)((n)-1) << 24)
+/* From format 6 on. */
+#define PEBS_CFG_COUNTERS    (UINT64_C(1) << 4)
+#define PEBS_CFG_METRICS     (UINT64_C(1) << 5)
+#define PEBS_CFG_GP(mask)    ((uint64_t)(mask) << 32)
+#define PEBS_CFG_FIXED(mask) ((uint64_t)(mask) << 48)
 
 #define DS_RESETS 48
 
@@ -65,8 +70,19 @@ struct pebs_lbr {
 };
 _Static_assert(sizeof(struct pebs_lbr) == 24, "SDM Vol. 3B, \"LBRs\"");
 
+struct pebs_counters {
+	uint32_t gp, fixed; /* which */
+	uint32_t metrics;
+	uint32_t reserved;
+	uint64_t values[]; /* the counters', then those of fixed counter 3 and of PERF_METRICS */
+};
+_Static_assert(sizeof(struct pebs_counters) == 16, "SDM Vol. 3B, \"Counters\"");
+#define PEBS_COUNTERS_METRICS 3
+
 /* Bytes of a record with the groups of `config`. */
 uint64_t ds_record_size(uint64_t config);
+/* The first field of such a record. */
+uint64_t ds_record_format(uint64_t config);
 
 extern struct ds_area ds_area;
 
