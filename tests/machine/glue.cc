@@ -214,6 +214,7 @@ void machine_reset_cpu(struct machine_cpu *machine, bool hardware)
 	machine->unfinished = machine->far = false;
 	machine->woken_from = 0;
 	machine->sipi_pending &= !hardware;
+	pmu_model_svme(machine->model, false);
 	stats_mode(&machine->stats, STATS_OUTSIDE);
 }
 
@@ -289,6 +290,28 @@ void machine_vmentry(struct machine_cpu *machine, const struct pmu_model_vmcs *v
 	pmu_model_vmentry(machine->model, vmcs);
 }
 
+void machine_svme(struct machine_cpu *machine, bool on)
+{
+	stats_mode(&machine->stats, on ? STATS_ROOT : STATS_OUTSIDE);
+	pmu_model_svme(machine->model, on);
+}
+
+/* VMRUN is root mode's for the statistics, as VMRESUME is, and the guest's for AMD's counters. */
+void machine_vmrun(struct machine_cpu *machine, const struct pmu_model_vmcb *debug, unsigned cpl)
+{
+	machine->stats.retired++;
+	stats_vmentry(&machine->stats);
+	pmu_model_vmrun(machine->model, debug);
+	pmu_model_retire(machine->model, cpl);
+	machine->unfinished = true;
+}
+
+void machine_svm_exit(struct machine_cpu *machine, int reason, struct pmu_model_vmcb *debug)
+{
+	stats_vmexit(&machine->stats, (uint32_t)reason);
+	pmu_model_svm_exit(machine->model, debug);
+}
+
 void machine_unwound(struct machine_cpu *machine)
 {
 	pmu_model_abort(machine->model);
@@ -299,7 +322,7 @@ void machine_unwound(struct machine_cpu *machine)
 void machine_commit_unusual(struct machine_cpu *machine, unsigned cpl)
 {
 	if (machine->far)
-		cpl = machine->far_cpl;
+		cpl = pmu_model_counted_cpl(machine->model, machine->far_cpl, cpl);
 	if (machine->unfinished) {
 		pmu_model_abort(machine->model);
 	} else {

@@ -55,6 +55,10 @@ void machine_cpuid(struct machine_cpu *machine, Bit32u leaf, Bit32u subleaf, Bit
 
 /* VM entry, all checks passed, nothing loaded yet. */
 void machine_vmentry(struct machine_cpu *machine, const struct pmu_model_vmcs *vmcs);
+/* SVM: EFER.SVME in the host; VMRUN, the guest's state loaded, in its CPL; #VMEXIT, which fills `debug`. */
+void machine_svme(struct machine_cpu *machine, bool on);
+void machine_vmrun(struct machine_cpu *machine, const struct pmu_model_vmcb *debug, unsigned cpl);
+void machine_svm_exit(struct machine_cpu *machine, int reason, struct pmu_model_vmcb *debug);
 /* An exception or a VM exit abandoned the instruction. */
 void machine_unwound(struct machine_cpu *machine);
 

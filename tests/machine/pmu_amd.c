@@ -270,6 +270,7 @@ void pmu_model_svme(struct pmu_model *model, bool on)
 		return;
 	pmu_fold(model);
 	model->amd.svme = on;
+	model->amd.in_guest &= on;
 	pmu_configure(model);
 }
 

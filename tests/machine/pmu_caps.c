@@ -115,6 +115,7 @@ const struct pmu_model_caps pmu_model_zen4 = {
 	.perfmon_v2 = true,
 	.lbr_v2 = true,
 	.freezes = true,
+	.vnmi = true,
 };
 
 const struct pmu_model_caps *pmu_model_named(const char *name)

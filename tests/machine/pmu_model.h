@@ -61,6 +61,7 @@ struct pmu_model_caps {
 	bool perfmon_v2;   /* the global registers */
 	bool lbr_v2;       /* the stack of PMU_MODEL_LBRS_V2 */
 	bool freezes;      /* DebugCtl[12:11] */
+	bool vnmi;         /* CPUID.8000_000AH:EDX[25]: virtual NMIs */
 	unsigned pmi_skid; /* instructions that still retire between an overflow and its PMI */
 };
 extern const struct pmu_model_caps pmu_model_icelake, pmu_model_sapphire_rapids, pmu_model_arrow_lake;

@@ -6,6 +6,8 @@
 
 #define VM_ENTRY_FAILURE (1u << 31)
 
+static const uint32_t range_start[STATS_MSR_RANGES] = { 0, 0xc0000000, 0xc0010000 };
+
 static uint64_t root_msrs(const struct stats *stats)
 {
 	return stats->msrs[false] + stats->msrs[true];
@@ -43,8 +45,9 @@ void stats_msr(struct stats *stats, uint32_t msr, bool write)
 	if (stats->mode != STATS_ROOT)
 		return;
 	stats->msrs[write]++;
-	if (msr < STATS_LOW_MSRS)
-		stats->low_msrs[write][msr]++;
+	for (unsigned range = 0; range < STATS_MSR_RANGES; range++)
+		if (msr - range_start[range] < STATS_RANGE_MSRS)
+			stats->each_msr[write][range][msr - range_start[range]]++;
 }
 
 void stats_xsaves(struct stats *stats, bool restore)
@@ -96,16 +99,22 @@ static void print_exits(const struct out *out, const struct stats *stats)
 	}
 }
 
+static void print_each_msr(const struct out *out, const char *name, const uint64_t (*counts)[STATS_RANGE_MSRS])
+{
+	for (unsigned range = 0; range < STATS_MSR_RANGES; range++)
+		for (uint32_t msr = 0; msr < STATS_RANGE_MSRS; msr++)
+			if (counts[range][msr] != 0)
+				fprintf(out->file, "%s%s_0x%x %" PRIu64 "\n", out->prefix, name,
+					range_start[range] + msr, counts[range][msr]);
+}
+
 static void print_msrs(const struct out *out, const struct stats *stats)
 {
 	print(out, "root_msr", root_msrs(stats));
 	print(out, "root_rdmsr", stats->msrs[false]);
 	print(out, "root_wrmsr", stats->msrs[true]);
-	for (unsigned write = 0; write < 2; write++)
-		for (unsigned msr = 0; msr < STATS_LOW_MSRS; msr++)
-			if (stats->low_msrs[write][msr] != 0)
-				fprintf(out->file, "%sroot_%s_0x%x %" PRIu64 "\n", out->prefix,
-					write ? "wrmsr" : "rdmsr", msr, stats->low_msrs[write][msr]);
+	print_each_msr(out, "root_rdmsr", stats->each_msr[false]);
+	print_each_msr(out, "root_wrmsr", stats->each_msr[true]);
 	print(out, "root_vmread", stats->vmreads);
 	print(out, "root_vmwrite", stats->vmwrites);
 	print(out, "root_xsaves", stats->xsaves[false]);

@@ -11,8 +11,10 @@
 
 struct pmu_model;
 
-#define STATS_EXIT_REASONS 80     /* SDM Vol. 3D, "VMX Basic Exit Reasons": the highest is 75 */
-#define STATS_LOW_MSRS     0x2000 /* counted one by one; all PMU registers are below */
+#define STATS_EXIT_REASONS 0x404 /* SDM Vol. 3D, "VMX Basic Exit Reasons": up to 75; SVM's exit codes: up to 402H */
+/* Counted one by one: those that SVM's permission map has, all PMU registers among them. */
+#define STATS_MSR_RANGES 3
+#define STATS_RANGE_MSRS 0x2000
 
 enum stats_mode { STATS_OUTSIDE, STATS_ROOT, STATS_GUEST, STATS_MODES };
 
@@ -32,7 +34,7 @@ struct stats {
 	uint64_t msrs_at_exit; /* root MSR accesses, total, at the last exit */
 
 	uint64_t msrs[2]; /* RDMSR, WRMSR executed in root mode */
-	uint64_t low_msrs[2][STATS_LOW_MSRS];
+	uint64_t each_msr[2][STATS_MSR_RANGES][STATS_RANGE_MSRS];
 	uint64_t vmreads, vmwrites; /* in root mode */
 	uint64_t xsaves[2];         /* XSAVES, XRSTORS in root mode */
 	uint64_t msr_area_loads, msr_area_stores;
@@ -45,7 +47,7 @@ struct stats {
 /* The processor enters `mode` now. VM entry and exit have calls of their own. */
 void stats_mode(struct stats *stats, enum stats_mode mode);
 void stats_vmentry(struct stats *stats);
-/* `reason` as in the VMCS field, with bit 31 for a failed entry. */
+/* `reason` as in the VMCS field, with bit 31 for a failed entry, or the VMCB's exit code. */
 void stats_vmexit(struct stats *stats, uint32_t reason);
 /* RDMSR or WRMSR executed, after the VMX intercept. */
 void stats_msr(struct stats *stats, uint32_t msr, bool write);
