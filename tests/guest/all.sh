@@ -10,6 +10,8 @@ pebs="metrics pebs pebs_counters pebs_ds pebs_memory pebs_hostile"
 guests="library count reserved partition aliases overflow nmi pmi pmi_lvt pmi_x2apic memory misc uncore deviations"
 guests="$guests $pebs triple_fault returns"
 models="sapphire_rapids arrow_lake"
+amd_models="zen3 zen4"
+amd_guests="library count partition overflow nmi pmi pmi_lvt pmi_x2apic memory misc"
 model_guests="count reserved partition aliases overflow nmi pmi deviations $pebs"
 # Host counters that overflow every few instructions, so that both owners' PMIs meet at every place.
 dense="'event = instructions:guest period=311' 'event = branches:guest period=97'"
@@ -90,6 +92,12 @@ cases() {
 		# It samples the guest alone, and counts what root mode does.
 		echo "MODEL=$model TAG=both-outside tests/guest/run.sh shared lbr_cost 'lbr = both'" \
 			"'event = branches:guest period=10000019' 'event = instructions:host' $quiet"
+	done
+	# Bare, so far.
+	for model in $amd_models; do
+		for guest in $amd_guests; do
+			echo "MODEL=$model tests/guest/run.sh bare $guest"
+		done
 	done
 	# No dump at all; and as many as the serial line takes.
 	echo "TAG=mute tests/guest/run.sh shared count 'event = instructions' 'dump = off'"

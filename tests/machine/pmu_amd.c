@@ -180,7 +180,7 @@ static bool write_debugctl(struct pmu_model *model, unsigned n, uint64_t value)
 const struct pmu_register_kind pmu_amd_registers[] = {
 	{ MSR_PERF_LEGACY_CTL0, NR_LEGACY, read_ctl, write_ctl },
 	{ MSR_PERF_LEGACY_CTR0, NR_LEGACY, read_ctr, write_ctr },
-	{ MSR_PERF_CTL0, 12, read_extended, write_extended },
+	{ MSR_PERF_CTL0, 16, read_extended, write_extended },
 	{ MSR_PERF_CNTR_GLOBAL_STATUS, NR_GLOBAL, read_global, write_global },
 	{ MSR_IA32_DEBUGCTL, 1, read_debugctl, write_debugctl },
 	{ LLC_CTL0, 12, read_absent, write_absent },

@@ -218,8 +218,8 @@ static void without_perfmon_v2(void **state)
 
 static void what_is_not_there(void **state)
 {
-	static const uint32_t absent[] = { 0xc0010230, 0xc001023b, 0xc0010240, 0xc0010247, 0xc0011030,
-					   0xc001103d, 0xc1,       0x186,      0x309,      0x345,
+	static const uint32_t absent[] = { 0xc001020c, 0xc001020f, 0xc0010230, 0xc001023b, 0xc0010240, 0xc0010247,
+					   0xc0011030, 0xc001103d, 0xc1,       0x186,      0x309,      0x345,
 					   0x38d,      0x38e,      0x38f,      0x390,      0x4c1 };
 	struct machine *machine = *state;
 	uint64_t value;

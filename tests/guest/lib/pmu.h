@@ -1,5 +1,6 @@
 /*
- * The PMU as a test sees it. Counters have the numbers of their GLOBAL_STATUS bits: n, or FIXED(m).
+ * The PMU as a test sees it. Counters have the numbers of their GLOBAL_STATUS bits: n, or FIXED(m). The selectors of Intel
+ * and AMD are alike in the fields below, and so are GLOBAL_CTRL, GLOBAL_STATUS and the two that change it.
  */
 #ifndef GUEST_PMU_H
 #define GUEST_PMU_H
@@ -48,7 +49,19 @@
 #define MSR_IA32_PMC_FX0_CTR              0x1980
 #define NR_OLD_GP                         8 /* general-purpose counters with registers from before version 6, at most */
 
-/* Architectural events: umask in the high byte. SDM Vol. 3B, "Pre-defined Architectural Performance Events". */
+/* Linux, arch/x86/include/asm/msr-index.h: AMD's. */
+#define MSR_PERF_LEGACY_CTL0        0xc0010000
+#define MSR_PERF_LEGACY_CTR0        0xc0010004
+#define NR_LEGACY                   4
+#define MSR_PERF_CTL0               0xc0010200 /* the counter follows */
+#define PERF_CTL_GUEST_ONLY         BIT(40)
+#define PERF_CTL_HOST_ONLY          BIT(41)
+#define MSR_PERF_CNTR_GLOBAL_STATUS 0xc0000300 /* CTL, STATUS_CLR and STATUS_SET follow */
+
+/*
+ * Events: umask in the high byte. SDM Vol. 3B, "Pre-defined Architectural Performance Events". Of these AMD has the
+ * instructions in common: see struct pmu for the others.
+ */
 #define EVENT_INSTRUCTIONS UINT64_C(0x00c0)
 #define EVENT_BRANCHES     UINT64_C(0x00c4)
 #define EVENT_CORE_CYCLES  UINT64_C(0x003c)
@@ -60,13 +73,17 @@
 #define RDPMC_METRICS 0x20000000u
 
 struct pmu {
-	unsigned version, nr_gp;
-	unsigned hardware_gp;  /* general-purpose counters of the processor whose share this may be */
-	unsigned width;        /* bits, of every counter */
-	uint64_t value_mask;   /* the bits of a counter */
-	uint64_t gp_mask;      /* GLOBAL_CTRL bits of the general-purpose counters */
-	uint64_t fixed_mask;   /* and of the fixed ones */
-	uint64_t capabilities; /* IA32_PERF_CAPABILITIES; 0 without PDCM */
+	bool amd;
+	unsigned version, nr_gp; /* version: Intel's alone */
+	unsigned hardware_gp;    /* general-purpose counters of the processor whose share this may be */
+	unsigned width;          /* bits, of every counter */
+	uint64_t value_mask;     /* the bits of a counter */
+	uint64_t gp_mask;        /* GLOBAL_CTRL bits of the general-purpose counters */
+	uint64_t fixed_mask;     /* and of the fixed ones */
+	uint64_t capabilities;   /* IA32_PERF_CAPABILITIES; 0 without PDCM */
+	/* The MSRs; all 0 where there are none, on AMD before PerfMonV2. */
+	uint32_t global_ctrl, global_status, global_reset, global_set;
+	uint64_t branches; /* the event: all retired branches */
 };
 
 /* As CPUID describes it. */
@@ -74,7 +91,10 @@ extern struct pmu pmu;
 
 /* Fills `pmu`, and touches nothing. */
 void pmu_detect(void);
-/* Does that and stops everything; a machine without version 4, full-width writes or fixed counter 0 fails the test. */
+/*
+ * Does that and stops everything; an Intel machine without version 4, full-width writes or fixed counter 0 fails the test,
+ * and one of AMD without its six counters.
+ */
 void pmu_init(void);
 /* Stops and clears everything that pmu_init() found. */
 void pmu_reset(void);
@@ -85,6 +105,17 @@ uint32_t pmu_selector(unsigned n);
 /* Full width, in both directions. */
 uint64_t pmu_read(unsigned counter);
 void pmu_write(unsigned counter, uint64_t value);
+/* A general-purpose counter's selector: what it counts from the next pmu_enable() on, or at once if it is enabled. */
+void pmu_select(unsigned n, uint64_t selector);
+/* The counters that may count, by GLOBAL_CTRL; without it by the enable bits of the selectors. */
+void pmu_enable(uint64_t counters);
+/*
+ * The counters that overflowed, by GLOBAL_STATUS; without it those that interrupt and are in the lower half of their
+ * range, which is how Linux' arch/x86/events/amd/core.c tells.
+ */
+uint64_t pmu_overflowed(void);
+/* Clears those bits where they are kept. */
+void pmu_acknowledge(uint64_t status);
 /* The value from which `events` more overflow the counter. */
 uint64_t pmu_preset(uint64_t events);
 

@@ -13,7 +13,7 @@ static void reload(unsigned counter)
 
 static void acknowledge(uint64_t status)
 {
-	wrmsr(MSR_IA32_PERF_GLOBAL_STATUS_RESET, status);
+	pmu_acknowledge(status);
 	for (unsigned counter = 0; counter < SAMPLER_MAX; counter++) {
 		if (!(status & BIT(counter)))
 			continue;
@@ -30,15 +30,16 @@ void sampler_on_pmi(struct trap_frame *frame)
 {
 	uint64_t status;
 
-	wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, 0);
-	status = rdmsr(MSR_IA32_PERF_GLOBAL_STATUS);
+	pmu_enable(0);
+	status = pmu_overflowed();
+	sampler.user_returns += (frame->cs & 3) != 0;
 	if (status)
 		sampler.pmis++;
 	else
 		sampler.duplicates++;
-	for (; status; status = rdmsr(MSR_IA32_PERF_GLOBAL_STATUS))
+	for (; status; status = pmu_overflowed())
 		acknowledge(status);
-	wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, sampler.counters);
+	pmu_enable(sampler.counters);
 	apic_write(APIC_LVTPC, sampler.lvtpc);
 	if (frame->vector != VECTOR_NMI)
 		apic_eoi();
@@ -64,17 +65,17 @@ void sampler_add(unsigned counter, uint64_t event, uint64_t rings, uint64_t peri
 		wrmsr(MSR_IA32_FIXED_CTR_CTRL,
 		      rdmsr(MSR_IA32_FIXED_CTR_CTRL) | FIXED_CTR_CTRL(counter - FIXED(0), fixed));
 	else
-		wrmsr(pmu_selector(counter), event | rings | PERFEVTSEL_EN | (period ? PERFEVTSEL_INT : 0));
+		pmu_select(counter, event | rings | PERFEVTSEL_EN | (period ? PERFEVTSEL_INT : 0));
 }
 
 void sampler_enable(void)
 {
-	wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, sampler.counters);
+	pmu_enable(sampler.counters);
 }
 
 void sampler_disable(void)
 {
-	wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, 0);
+	pmu_enable(0);
 }
 
 void sampler_run(void (*work)(void))
@@ -82,6 +83,11 @@ void sampler_run(void (*work)(void))
 	sampler_enable();
 	user_run(work);
 	sampler_disable();
+}
+
+uint64_t sampler_user_events(uint64_t events)
+{
+	return events + (pmu.amd ? sampler.user_returns : 0);
 }
 
 uint64_t sampler_total(unsigned counter)

@@ -20,6 +20,7 @@ struct sampler_state {
 	uint64_t pmis;                 /* PMIs that found at least one status bit */
 	uint64_t duplicates;           /* and those that found none */
 	uint64_t strangers;            /* status bits of counters that don't sample, added up */
+	uint64_t user_returns;         /* PMIs that ring 3 was interrupted by */
 	uint32_t lvtpc;                /* what the handler writes to LVTPC at its end */
 };
 /* Each processor has one, and is meant where nothing else is said. */
@@ -36,6 +37,12 @@ void sampler_add(unsigned counter, uint64_t event, uint64_t rings, uint64_t peri
 void sampler_run(void (*work)(void));
 void sampler_enable(void);
 void sampler_disable(void);
+/*
+ * What a counter of ring 3 has of code with so many instructions, or branches: AMD's counts the IRETs of the PMIs too,
+ * because an instruction belongs to the ring it leads to. The INT 80H that ends user_run() and the IRET that begins it
+ * make no difference: each counts one of them.
+ */
+uint64_t sampler_user_events(uint64_t events);
 /* Events since sampler_run(), by samples and what the counter holds: independent of skid. */
 uint64_t sampler_total(unsigned counter);
 
