@@ -35,6 +35,10 @@ processor icelake "" bare,count,pmi,pebs,mem,lbr,topdown
 both_record icelake ""
 processor sapphire_rapids sapphire_rapids- bare,count,pebs,mem,lbr,topdown
 both_record sapphire_rapids sapphire_rapids-
+# AMD's processors bare, so far.
+MODEL=zen3 "$here/run.sh" bare "$directory/zen3-bare" test=bare || status=1
+MODEL=zen4 "$here/run.sh" bare "$directory/zen4-bare" test=bare,lbr_v2 || status=1
+"$here/chains" "$directory/zen4-bare" >>"$directory/table" || status=1
 # This kernel knows Arrow Lake's architectural events and LBRs only: no records of its format, no metrics.
 processor arrow_lake arrow_lake- bare,count,lbr
 "$here/pmis" "$directory/direct" "$directory/shared" >>"$directory/table" || status=1

@@ -18,9 +18,10 @@ linux=$root/build/linux
 model=${MODEL:-icelake}
 name=$(basename "$out")
 
-# The general-purpose counters that Linux must find: of leaf 0AH, which knows 8 at most, less the host's two.
+# The general-purpose counters that Linux must find: of leaf 0AH, which knows 8 at most, less the host's two. AMD has six.
 counters=8
 case "$mode $model" in
+*" zen"[34]) counters=6 ;;
 "bare "* | *" arrow_lake") ;;
 *) counters=6 ;;
 esac
