@@ -4,7 +4,7 @@ LINT		:= $(BUILD)/lint
 FORMATTED	= $(shell find arch boot guest-api hv tests -name '*.[ch]' -o -name '*.cc')
 SCRIPTS		= $(shell grep -rlE '^\#!/bin/(ba)?sh' .ci tests tools)
 TIDY_SOURCES	:= $(wildcard hv/*.c arch/x86/*.c boot/*.c tests/boot/*.c tests/bench/*.c tests/guest/*.c \
-		   tests/guest/lib/*.c tests/linux/*.c tests/machine/*.c tests/machine/vmx/*.c)
+		   tests/guest/lib/*.c tests/linux/*.c tests/machine/*.c tests/machine/vmx/*.c tests/machine/svm/*.c)
 TIDY_HEADERS	:= $(wildcard hv/*.h arch/x86/*.h boot/*.h guest-api/*.h tests/*/*.h tests/*/*/*.h)
 TIDY		:= $(TIDY_SOURCES:%.c=$(LINT)/%.tidy)
 
@@ -24,7 +24,7 @@ $(LINT)/hv/%.tidy $(LINT)/arch/%.tidy: TIDY_FLAGS = $(HV_TARGET)
 $(LINT)/tests/linux/%.tidy: TIDY_FLAGS = $(LINUX_CFLAGS)
 $(LINT)/tests/linux/start.tidy: TIDY_FLAGS = $(EFI_TARGET)
 $(LINT)/tests/machine/%.tidy: TIDY_FLAGS = $(UNIT_CFLAGS)
-$(LINT)/tests/machine/vmx/%.tidy: TIDY_FLAGS = $(EFI_TARGET) -Itests/guest/lib
+$(LINT)/tests/machine/vmx/%.tidy $(LINT)/tests/machine/svm/%.tidy: TIDY_FLAGS = $(EFI_TARGET) -Itests/guest/lib
 
 # It counts on stderr the warnings that it doesn't show, those of system headers.
 $(LINT)/%.tidy: %.c .clang-tidy $(TIDY_HEADERS)
@@ -39,4 +39,4 @@ shellcheck:
 # The test machine is not in it: Bochs is built as Debian builds it, and the PMU model in it is linked into the unit tests.
 clang-build:
 	$(MAKE) CC=clang BUILD=$(BUILD)/clang all guests unit $(addprefix $(BUILD)/clang/, tests/guest/machine_vmx.efi \
-		tests/refinement/refinement linux/count linux/pmi linux/path linux/machine linux/start.efi)
+		tests/guest/machine_svm.efi tests/refinement/refinement linux/count linux/pmi linux/path linux/machine linux/start.efi)
