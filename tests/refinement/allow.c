@@ -40,7 +40,7 @@ struct range {
 		{ MSR_IA32_PERF_GLOBAL_STATUS, 5 }, /* to INUSE */                                                     \
 		{ MSR_IA32_DEBUGCTL, 1 }, { MSR_IA32_PERF_CAPABILITIES, 1 }, { MSR_PERF_METRICS, 1 },                  \
 		{ MSR_IA32_PEBS_ENABLE, 2 }, { MSR_IA32_DS_AREA, 1 }, { MSR_IA32_APIC_BASE, 1 },                       \
-		{ MSR_LBR_SELECT, 2 }, { MSR_IA32_LER_FROM, 2 }, { MSR_LASTBRANCH_0_FROM, 0x20 },                      \
+		{ MSR_LBR_SELECT, 2 }, { MSR_IA32_LER_FROM, 4 }, { MSR_LASTBRANCH_0_FROM, 0x20 },                      \
 		{ MSR_LASTBRANCH_0_TO, 0x20 }, { MSR_LBR_INFO_0, 0x20 }, { MSR_IA32_LBR_0_INFO, 0x20 },                \
 		{ MSR_IA32_LBR_CTL, 2 }, { MSR_IA32_LBR_0_FROM, 0x20 }, { MSR_IA32_LBR_0_TO, 0x20 },                   \
 		{ MSR_IA32_PMC_GP0_CTR, 4 * PMU_MODEL_MAX_GP },                                                        \

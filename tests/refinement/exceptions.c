@@ -76,6 +76,23 @@ bool exception_record_and_pmi(const struct processor *bare, const struct step *s
 	return step->index == MSR_IA32_FIXED_CTR_CTRL && enable >> 32;
 }
 
+static bool is_global(const struct step *step)
+{
+	return step->index == MSR_IA32_PERF_GLOBAL_STATUS || step->index == MSR_IA32_PERF_GLOBAL_CTRL;
+}
+
+/* 1, as long as the guest has set some; 8: the times in the LBRs; 24: the last exception record. */
+uint64_t exception_bits(const struct step *step, bool hidden_bits)
+{
+	if (step->kind != STEP_RDMSR)
+		return 0;
+	if (hidden_bits && is_global(step))
+		return hardware_hidden();
+	if (step->index - MSR_IA32_LER_FROM < 4 && hardware_shares_lbr())
+		return BITS(63, 0);
+	return plan_is_lbr_info(step->index) ? PLAN_LBR_TIME : 0;
+}
+
 static bool writes_hidden_bits(const struct step *step)
 {
 	return step->kind == STEP_WRMSR && step->value & hardware_hidden() &&

@@ -14,6 +14,8 @@ bool exception_taken_back(const struct processor *bare, const struct step *step)
 bool exception_record_and_pmi(const struct processor *bare, const struct step *step);
 bool exception_may_open(const struct step *step);
 bool exception_hidden_pebs(const struct step *step);
+/* What of a read value isn't the same. */
+uint64_t exception_bits(const struct step *step, bool hidden_bits);
 /* Steps that do more than they would bare. */
 bool exception_hidden_bits(const struct step *step);
 /* An NMI that can't be late. */

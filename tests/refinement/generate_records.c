@@ -97,7 +97,7 @@ static void legacy(struct generator *g)
 	static const uint32_t stacks[] = { MSR_LASTBRANCH_0_FROM, MSR_LASTBRANCH_0_TO, MSR_LBR_INFO_0 };
 	uint64_t debugctl = (percent(g, 85) ? DEBUGCTL_LBR : 0) | (percent(g, 30) ? DEBUGCTL_FREEZE_LBRS_ON_PMI : 0);
 
-	switch (below(g, 8)) {
+	switch (below(g, 9)) {
 	case 0:
 		generate_step(g, STEP_WRMSR, MSR_LBR_SELECT, maybe_reserved(g, percent(g, 50) ? SELECT_CALLS : 0));
 		break;
@@ -108,6 +108,7 @@ static void legacy(struct generator *g)
 	case 5:
 		generate_step(g, STEP_WRMSR, random_pick(&g->random, stacks) + below(g, 32), maybe_reserved(g, 0));
 		break;
+	case 6: generate_step(g, STEP_RDMSR, MSR_IA32_LER_FROM + below(g, 2), 0); break;
 	default: generate_step(g, STEP_WRMSR, MSR_IA32_DEBUGCTL, debugctl); break;
 	}
 }
@@ -116,7 +117,7 @@ static void architectural(struct generator *g)
 {
 	static const uint32_t stacks[] = { MSR_IA32_LBR_0_FROM, MSR_IA32_LBR_0_TO, MSR_IA32_LBR_0_INFO };
 
-	switch (below(g, 8)) {
+	switch (below(g, 9)) {
 	case 0:
 		generate_step(g, STEP_WRMSR, MSR_IA32_LBR_CTL, maybe_reserved(g, percent(g, 50) ? CTL_CALLS : 0));
 		break;
@@ -130,6 +131,7 @@ static void architectural(struct generator *g)
 	case 6:
 		generate_step(g, STEP_WRMSR, MSR_IA32_DEBUGCTL, percent(g, 50) ? DEBUGCTL_FREEZE_LBRS_ON_PMI : 0);
 		break;
+	case 7: generate_step(g, percent(g, 80) ? STEP_RDMSR : STEP_WRMSR, MSR_IA32_LER_FROM + below(g, 4), 0); break;
 	default: generate_step(g, STEP_WRMSR, MSR_IA32_LBR_CTL, CTL_ALL); break;
 	}
 }

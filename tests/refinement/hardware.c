@@ -263,6 +263,13 @@ bool hardware_samples(void)
 	return hw.cpu.pmu.host_sampling;
 }
 
+bool hardware_shares_lbr(void)
+{
+	const struct pmu *pmu = &hw.cpu.pmu;
+
+	return pmu->lbr.guests && pmu->lbr.hosts && pmu->host_sampling & pmu->host_in_host;
+}
+
 uint64_t hardware_hidden(void)
 {
 	const struct pmu *pmu = &hw.cpu.pmu;

@@ -43,6 +43,8 @@ bool hardware_rdpmc_is_open(void);
 bool hardware_in_window(void);
 /* The host has events with a period, live or not. */
 bool hardware_samples(void);
+/* The LBRs are the guest's in the guest and may be the host's in root mode. */
+bool hardware_shares_lbr(void);
 /* Bits of GLOBAL_CTRL and STATUS of what the guest doesn't have: counters, metrics. */
 uint64_t hardware_hidden(void);
 /* pmuvisor wants PMIs as NMIs whatever the guest's LVTPC says, and hasn't put one of its own there yet. */

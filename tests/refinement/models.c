@@ -30,7 +30,7 @@ int plan_selected_by(uint32_t msr)
 
 bool plan_is_lbr_info(uint32_t msr)
 {
-	return msr - MSR_LBR_INFO_0 < 0x20 || msr - MSR_IA32_LBR_0_INFO < 0x20;
+	return msr == MSR_IA32_LER_INFO || msr - MSR_LBR_INFO_0 < 0x20 || msr - MSR_IA32_LBR_0_INFO < 0x20;
 }
 
 bool plan_has_pebs(const struct plan *plan)
