@@ -64,15 +64,15 @@ bool debug_store_write(void *cpu, uint64_t linear, const void *data, unsigned si
 	return true;
 }
 
-void debug_store_registers(void *opaque, struct pmu_model_regs *regs)
+void debug_store_registers(void *cpu, struct pmu_model_regs *regs)
 {
-	const struct processor *cpu = opaque;
+	const struct processor *guest = cpu;
 
 	*regs = (struct pmu_model_regs){
-		.event_ip = cpu->rip,
-		.rip = cpu->rip + PROCESSOR_INSTRUCTION,
+		.event_ip = guest->rip,
+		.rip = guest->rip + PROCESSOR_INSTRUCTION,
 		.rflags = 2,
 	};
 	for (unsigned i = 0; i < 16; i++)
-		regs->gpr[i] = cpu->rip << 8 | i;
+		regs->gpr[i] = guest->rip << 8 | i;
 }
