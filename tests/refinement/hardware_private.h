@@ -15,7 +15,6 @@
 struct hardware {
 	struct processor guest; /* and while in root mode, the processor all the same */
 	struct cpu cpu;         /* pmuvisor's */
-	struct boot_info boot;
 	uint8_t traps_open[NR_MSRS], traps_closed[NR_MSRS];
 	/* The VMCS, and what arch/x86/vmx.c remembers of it. */
 	struct pmu_model_vmcs vmcs;
@@ -35,6 +34,7 @@ struct hardware {
 	bool overtaken; /* a PMI arrived with the last instruction, which sent the next */
 	bool skids;
 	struct truth truth;
+	struct boot_info boot; /* of varying size */
 };
 extern struct hardware hw;
 
