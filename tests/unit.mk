@@ -11,6 +11,7 @@ UNIT_test_guest_walk	:= arch/x86/guest_walk.c
 UNIT_test_pebs		:= hv/pebs.c
 UNIT_test_lbr		:= hv/lbr.c
 UNIT_test_lbr_legacy	:= arch/x86/lbr_legacy.c
+UNIT_test_lbr_arch	:= arch/x86/lbr_arch.c
 UNIT_test_pmu_shared	:= hv/pmu.c hv/lbr.c hv/pebs.c hv/pmi.c hv/emulated.c hv/host_event.c
 UNIT_test_guest_cpuid	:= arch/x86/guest_cpuid.c
 UNIT_test_text		:= hv/text.c

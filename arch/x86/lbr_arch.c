@@ -91,8 +91,9 @@ static void close_xss(uint64_t xss)
 /* Emptied by XRSTORS of the component's initial configuration, which leaves the depth as the guest has chosen it. */
 static void arch_save(struct lbr_state *state, unsigned entries)
 {
-	static const _Alignas(XSAVE_ALIGNMENT) struct xsave_area initial = { .xcomp_bv = XCOMP_BV_COMPACTED |
-											 XSTATE_LBR };
+	static const _Alignas(XSAVE_ALIGNMENT) struct xsave_area initial = {
+		.xcomp_bv = XCOMP_BV_COMPACTED | XSTATE_LBR,
+	};
 	uint64_t xss = open_xss();
 
 	(void)entries;
