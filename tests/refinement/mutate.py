@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-STEPS = "200000"
+STEPS = "1000000"
 TIMEOUT = 120
 
 
