@@ -6,6 +6,7 @@
  * register when it switches GLOBAL_CTRL, or takes status bit 48 for nobody's. How the test tells: the fractions add up,
  * the register obeys its enables, stays when stopped and follows what is written; and a part without it has none of it.
  */
+#include "apic.h"
 #include "boot.h"
 #include "pmu.h"
 #include "tap.h"
@@ -71,6 +72,7 @@ static void test_fractions(void)
 	tap_check(sum(metrics) >= WHOLE - ROUNDING && sum(metrics) <= WHOLE + ROUNDING, "%lx: fractions of the whole",
 		  metrics);
 	tap_equal(rdpmc(RDPMC_METRICS), metrics, "RDPMC reads the same");
+	tap_check(rdpmc_guarded(RDPMC_METRICS + 1, &slots) == FAULT_GP, "and there is but one of it");
 	tap_equal(rdpmc(RDPMC_FIXED | 3), slots, "and the slots");
 	tap_figure("metrics_fractions", metrics);
 	tap_figure("metrics_slots", slots);
@@ -138,6 +140,36 @@ static void test_status(void)
 	wrmsr(MSR_IA32_PERF_GLOBAL_STATUS_RESET, METRICS);
 }
 
+static struct {
+	unsigned pmis;
+	uint64_t status;
+} seen;
+
+static void on_pmi(struct trap_frame *frame)
+{
+	(void)frame;
+	seen.pmis++;
+	seen.status = rdmsr(MSR_IA32_PERF_GLOBAL_STATUS);
+	wrmsr(MSR_IA32_PERF_GLOBAL_STATUS_RESET, seen.status);
+	apic_write(APIC_LVTPC, LVT_NMI);
+}
+
+static void test_pmi(void)
+{
+	begin();
+	wrmsr(MSR_IA32_FIXED_CTR_CTRL, FIXED_CTR_CTRL(3, FIXED_USR | FIXED_PMI));
+	pmu_write(SLOTS, pmu_preset(1000));
+	wrmsr(MSR_PERF_METRICS, 0);
+	seen.pmis = 0;
+	trap_handle(VECTOR_NMI, on_pmi);
+	apic_write(APIC_LVTPC, LVT_NMI);
+	run(METRICS | BIT(SLOTS));
+	tap_equal(seen.pmis, 1, "an overflow interrupts once");
+	tap_equal(seen.status, METRICS | BIT(SLOTS), "with both status bits");
+	tap_equal(rdmsr(MSR_IA32_PERF_GLOBAL_STATUS), 0, "which the handler has cleared");
+	tap_check(sum(read_metrics()) >= WHOLE - ROUNDING, "and the metrics go on");
+}
+
 /* In direct mode GLOBAL_CTRL and RDPMC are the hardware's own: docs/contract.md, deviations 1 and 2. */
 static void test_hidden(void)
 {
@@ -170,4 +202,5 @@ void test_main(void)
 	test_enables();
 	test_ctrl();
 	test_status();
+	test_pmi();
 }

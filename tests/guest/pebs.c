@@ -142,6 +142,23 @@ static void test_branches(void)
 	tap_figure("pebs_branch_records", pebs_sampler.samples);
 }
 
+#define MODEL_MASK  UINT32_C(0x0fff0ff0)
+#define ICE_LAKE_SP UINT32_C(0x000606a0)
+
+/* From Golden Cove on counter 0 has PDist for branches: no event is lost to the reload. */
+static void test_branch_distribution(void)
+{
+	bool pdist = (cpuid(1, 0).eax & MODEL_MASK) != ICE_LAKE_SP;
+
+	branches_rounds = ROUNDS;
+	begin(note_branch);
+	pebs_sampler_add(0, EVENT_BRANCHES, USR, 200);
+	pebs_sampler_run(1, branches_loop);
+	tap_equal(pebs_sampler.samples, BRANCHES_LOOP * ROUNDS / (pdist ? 200 : 201),
+		  "branches in counter 0, %s PDist: records", pdist ? "with" : "without");
+	tap_equal(seen.wrong, 0, "branches in counter 0: each of a branch");
+}
+
 /* The interrupt comes with every fourth record; what is left is found in the buffer. */
 static void test_threshold(void)
 {
@@ -365,6 +382,7 @@ void test_main(void)
 	test_distribution();
 	test_exits();
 	test_branches();
+	test_branch_distribution();
 	test_threshold();
 	test_every_counter();
 	test_shared_record();

@@ -12,6 +12,7 @@
  * - DEBUGCTL bits that depend on features with no bearing on counters (LBR, branch traces, bus locks, RTM, uncore).
  */
 #include "boot.h"
+#include "ds.h"
 #include "pmu.h"
 #include "tap.h"
 #include "trap.h"
@@ -26,6 +27,14 @@ const char test_title[] = "reserved: reserved bits and missing indices fault";
 #define PERFEVTSEL_PIN              BIT(19) /* neither documented to fault nor to be kept */
 #define PERFEVTSEL_IN_TX            (BIT(32) | BIT(33))
 #define ADAPTIVE                    BIT(34)
+#define LBR_FMT                     UINT64_C(0x3f)
+#define PEBS_FORMAT                 UINT64_C(0xf00)
+#define PEBS_FORMAT_COUNTERS        UINT64_C(0x600)
+#define CPUID_ADDRESS_SIZES         UINT32_C(0x80000008)
+#define MODEL_MASK                  UINT32_C(0x0fff0ff0)
+#define ICE_LAKE_SP                 UINT32_C(0x000606a0)
+#define FRONTEND_ICE_LAKE           UINT64_C(0x7fff17) /* as Linux has them */
+#define FRONTEND_GOLDEN_COVE        UINT64_C(0x7fff1f)
 #define STATUS_PT                   BIT(55)
 #define STATUS_LBR_FRZ              BIT(58)
 #define STATUS_ASCI                 BIT(60)
@@ -62,11 +71,13 @@ static uint64_t evtsel_bits(void)
 
 static uint64_t fixed_ctrl_bits(void)
 {
+	bool adaptive = pmu.capabilities & PERF_CAPABILITIES_PEBS_BASELINE;
 	uint64_t bits = 0;
 
-	for (unsigned m = 0; m < 16; m++) {
-		if (pmu.fixed_mask & BIT(FIXED(m)))
-			bits |= FIXED_CTR_CTRL(m, FIXED_OS | FIXED_USR | FIXED_PMI);
+	for (unsigned m = 0; m < 8; m++) {
+		if (!(pmu.fixed_mask & BIT(FIXED(m))))
+			continue;
+		bits |= FIXED_CTR_CTRL(m, FIXED_OS | FIXED_USR | FIXED_PMI) | (adaptive ? FIXED_ADAPTIVE(m) : 0);
 	}
 	return bits;
 }
@@ -121,9 +132,9 @@ static void test_selectors(void)
 		judge_bits("A_PMC", pmu_counter(i), pmu.value_mask, 0, true);
 	}
 	judge_bits("FIXED_CTR_CTRL", MSR_IA32_FIXED_CTR_CTRL, fixed_ctrl_bits(),
-		   pmu.capabilities & PERF_CAPABILITIES_PEBS_BASELINE || boot_mode() != MODE_BARE
-			   ? BIT(32) | BIT(36) | BIT(40) | BIT(44)
-			   : 0,
+		   boot_mode() == MODE_BARE || pmu.capabilities & PERF_CAPABILITIES_PEBS_BASELINE
+			   ? 0
+			   : BIT(32) | BIT(36) | BIT(40) | BIT(44),
 		   true);
 	for (unsigned m = 0; m < HARDWARE_FIXED; m++) {
 		if (pmu.fixed_mask & BIT(FIXED(m)))
@@ -149,6 +160,39 @@ static void test_globals(void)
 	judge_bits("PERF_CAPABILITIES", MSR_IA32_PERF_CAPABILITIES, 0, 0, false);
 	judge_bits("DEBUGCTL", MSR_IA32_DEBUGCTL, debugctl, debugctl_unjudged, true);
 	tap_equal(rdmsr(MSR_IA32_PERF_GLOBAL_STATUS_RESET), 0, "GLOBAL_STATUS_RESET reads 0");
+}
+
+static uint64_t data_cfg_bits(void)
+{
+	uint64_t bits = PEBS_CFG_MEMORY | PEBS_CFG_GPR | PEBS_CFG_XMM;
+
+	if (pmu.capabilities & LBR_FMT)
+		bits |= PEBS_CFG_LBR | PEBS_CFG_LBRS(256);
+	if ((pmu.capabilities & PEBS_FORMAT) < PEBS_FORMAT_COUNTERS)
+		return bits;
+	return bits | PEBS_CFG_COUNTERS | PEBS_CFG_GP(pmu.gp_mask) | PEBS_CFG_FIXED(pmu.fixed_mask >> 32) |
+	       (pmu.capabilities & PERF_CAPABILITIES_METRICS ? PEBS_CFG_METRICS : 0);
+}
+
+/* Alone, the top bit of a canonical address isn't canonical. */
+static uint64_t address_bits(void)
+{
+	return BIT((cpuid(CPUID_ADDRESS_SIZES, 0).eax >> 8 & 0xff) - 1) - 1;
+}
+
+static void test_pebs(void)
+{
+	uint64_t frontend = (cpuid(1, 0).eax & MODEL_MASK) == ICE_LAKE_SP ? FRONTEND_ICE_LAKE : FRONTEND_GOLDEN_COVE;
+	uint64_t unjudged = boot_mode() == MODE_DIRECT ? outside_share() : 0;
+
+	judge_bits("PEBS_ENABLE", MSR_IA32_PEBS_ENABLE, pmu.gp_mask | pmu.fixed_mask, unjudged, true);
+	judge_bits("PEBS_DATA_CFG", MSR_PEBS_DATA_CFG, data_cfg_bits(), 0, true);
+	judge_bits("PEBS_LD_LAT", MSR_PEBS_LD_LAT, UINT64_C(0xffff), 0, true);
+	judge_bits("PEBS_FRONTEND", MSR_PEBS_FRONTEND, frontend, 0, true);
+	judge_bits("DS_AREA", MSR_IA32_DS_AREA, address_bits(), 0, true);
+	wrmsr(MSR_IA32_DS_AREA, ~address_bits());
+	tap_equal(rdmsr(MSR_IA32_DS_AREA), ~address_bits(), "DS_AREA: the upper half's first address is taken");
+	wrmsr(MSR_IA32_DS_AREA, 0);
 }
 
 /* The legacy alias takes anything, and only the low half of it. SDM Vol. 3B, "Full-Width Writes to Performance Counter
@@ -236,6 +280,8 @@ void test_main(void)
 	pmu_init();
 	test_selectors();
 	test_globals();
+	if (ds_has_pebs())
+		test_pebs();
 	test_legacy_writes();
 	test_rdpmc();
 	test_rdpmc_faults();
