@@ -53,6 +53,7 @@ $(MACHINE)/smp.img: $(GUEST_DIR)/smp.efi
 machine-test: machine $(MACHINE)/vmx.img $(MACHINE)/smp.img $(GUEST_DIR)/machine_svm.efi
 	tests/guest/run.sh bare machine_vmx
 	MODEL=sapphire_rapids tests/guest/run.sh bare machine_vmx
+	MODEL=arrow_lake tests/guest/run.sh bare machine_vmx
 	MODEL=zen4 tests/guest/run.sh bare machine_svm
 	MODEL=zen3 tests/guest/run.sh bare machine_svm
 	tests/machine/check-determinism.sh $(MACHINE)/vmx.img $(MACHINE)/determinism

@@ -54,12 +54,16 @@ def last_stats(directory):
     return read(directory / "stats.txt").split("\nend ")[-1]
 
 
-def misplaced(stats):
+# The machine's own test has one PEBS record written in root mode, to see that it is.
+IN_ROOT = {"machine_vmx": 1}
+
+
+def misplaced(name, stats):
     """PEBS records that the machine saw written in root mode: through the hypervisor's page tables, not the guest's."""
     count = re.search(r"^pebs_records_root (\d+)$", stats, re.MULTILINE)
     if not count:
         return ["the machine doesn't say whether PEBS records were written in root mode"]
-    return [f"{count[1]} PEBS records were written in root mode"] if int(count[1]) else []
+    return [f"{count[1]} PEBS records were written in root mode"] if int(count[1]) != IN_ROOT.get(name, 0) else []
 
 
 def lost_nmis(lines, stats):
@@ -81,7 +85,7 @@ def main():
     title = "-".join(filter(None, (mode, name, tag)))
     lines = guest_lines(read(directory / "com1.txt"))
     reasons = judge(lines, int(sys.argv[5]), int(sys.argv[6])) + unsaid(mode, name, directory)
-    reasons += misplaced(last_stats(directory)) + lost_nmis(lines, last_stats(directory))
+    reasons += misplaced(name, last_stats(directory)) + lost_nmis(lines, last_stats(directory))
     if mode != "bare":
         reasons += branches.complaints(name, *(read(directory / file) for file in ("pmuvisor.conf", "com1.txt", "com2.txt")),
                                        last_stats(directory))

@@ -15,7 +15,7 @@ const char test_title[] = "machine: VMX and the PMU, halted guests, INIT";
 #define CTRL_RESERVED     BIT(20)
 #define DEBUGCTL_RESERVED BIT(20)
 #define MSR_X2APIC_LVTPC  0x834
-#define EVTSEL_RESERVED   BIT(40)
+#define EVTSEL_RESERVED   BIT(63)
 #define LOOPS             1000
 #define LOOP_INSTRUCTIONS (1 + 2 * LOOPS) /* of guest_loop, without its VMCALL, which exits */
 
@@ -203,6 +203,7 @@ void test_main(void)
 	guest_only_count();
 	rdpmc_exits_first();
 	lbr_transitions();
+	pebs_transitions();
 	five_level_guest();
 	halted_guests();
 	init_is_latched();

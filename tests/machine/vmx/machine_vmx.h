@@ -8,6 +8,8 @@
 void reserved_guest(enum vmcs_field field, uint64_t control, uint64_t bit, const char *name);
 /* Which branches are recorded: the guest's, injected events, and root mode's only if no control says otherwise. */
 void lbr_transitions(void);
+/* A PEBS record that an exit overtakes, and one that exits itself. */
+void pebs_transitions(void);
 /* Where there is five-level paging, a guest may have it and the host not. */
 void five_level_guest(void);
 /* Outside VMX: the local APIC can be disabled and enabled again. */

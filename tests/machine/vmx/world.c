@@ -47,14 +47,6 @@ void vmwrite(enum vmcs_field field, uint64_t value)
 	asm volatile("vmwrite %1, %0" : : "r"((uint64_t)field), "r"(value) : "cc", "memory");
 }
 
-static uint64_t read_cr3(void)
-{
-	uint64_t value;
-
-	asm volatile("mov %%cr3, %0" : "=r"(value));
-	return value;
-}
-
 static void set_revision(uint8_t region[PAGE])
 {
 	*(uint32_t *)region = (uint32_t)rdmsr(MSR_IA32_VMX_BASIC) & 0x7fffffff;
