@@ -15,13 +15,6 @@ static bool deliver_nmi(struct cpu *cpu, const struct vm_exit *exit)
 	return true;
 }
 
-static void take_root_nmi(struct cpu *cpu)
-{
-	cpu->nmi.in_root = false;
-	cpu->pmu.stats.root_nmis++;
-	pmu_nmi(cpu);
-}
-
 static void answer_instruction(struct cpu *cpu, const struct vm_exit *exit)
 {
 	enum verdict verdict = handle_exit(cpu, exit);
@@ -51,7 +44,7 @@ void answer_exit(struct cpu *cpu, const struct vm_exit *exit)
 {
 	cpu->counts.exits[exit->reason]++;
 	if (cpu->nmi.in_root)
-		take_root_nmi(cpu);
+		pmu_root_nmis(cpu);
 	if (cpu->nmi.pending && comes_again(exit->reason) && deliver_nmi(cpu, exit))
 		return;
 	answer_instruction(cpu, exit);

@@ -19,10 +19,13 @@ struct regs {
 
 /* NMIs on their way to the guest. */
 struct nmi {
-	bool in_root; /* written by the root-mode NMI handler alone: one arrived and waits for pmu_nmi() */
-	bool pending; /* the guest is to get one as soon as it can take it */
-	bool window;  /* and when it does, the global registers are opened */
+	uint8_t in_root; /* so many arrived in root mode, counted by the handler there, and wait for pmu_nmi() */
+	bool pending;    /* the guest is to get one as soon as it can take it; another would be the same */
+	bool window;     /* and when it does, the global registers are opened */
 };
+
+/* A PMI of the host's and one that is not: a third is the same as one of them. */
+#define NMI_MAX_IN_ROOT 2
 
 /* Since start, for the dump. */
 struct cpu_counts {
@@ -118,6 +121,12 @@ static inline struct cpu *this_cpu(void)
 static inline const struct cpu *cpu_at(const struct cpu *cpu, uint64_t index)
 {
 	return (const struct cpu *)((uintptr_t)cpu + (index - cpu->id) * cpu->boot->cpu_area_size);
+}
+
+/* One of those that arrived in root mode is about to be decided: one instruction, as another may arrive at any time. */
+static inline void nmi_take(struct nmi *nmi)
+{
+	asm volatile("decb %0" : "+m"(nmi->in_root) : : "cc");
 }
 
 /* main.c: back to the firmware in root mode, where its guest is now. Only while platform_knows_loader(). */

@@ -253,11 +253,7 @@ static void shared_nmi(struct cpu *cpu)
 static void take_in_root(struct cpu *cpu)
 {
 	quiesce(&cpu->pmu);
-	if (!cpu->nmi.in_root)
-		return;
-	cpu->nmi.in_root = false;
-	cpu->pmu.stats.root_nmis++;
-	pmu_nmi(cpu);
+	pmu_root_nmis(cpu);
 }
 
 uint64_t pmi_land(struct cpu *cpu)
@@ -288,6 +284,16 @@ void pmu_nmi(struct cpu *cpu)
 		pass_on(cpu);
 	else
 		shared_nmi(cpu);
+}
+
+/* Each by itself: one may be a PMI and another not. Those that come meanwhile are found by the vendor's last look. */
+void pmu_root_nmis(struct cpu *cpu)
+{
+	for (unsigned n = cpu->nmi.in_root; n && cpu->nmi.in_root; n--) {
+		nmi_take(&cpu->nmi);
+		cpu->pmu.stats.root_nmis++;
+		pmu_nmi(cpu);
+	}
 }
 
 void pmu_nmi_blocked(struct cpu *cpu)

@@ -171,6 +171,8 @@ void pmu_emulated(struct cpu *cpu);
 
 /* An NMI exited, or arrived in root mode. Afterwards cpu->nmi says whether the guest gets one. */
 void pmu_nmi(struct cpu *cpu);
+/* The same for those that arrived in root mode so far. */
+void pmu_root_nmis(struct cpu *cpu);
 /* The guest's handler of a PMI has ended: close the window, resume the host. */
 void pmu_window_end(struct cpu *cpu);
 /* The vendor has injected the NMI that pmu_nmi() asked for. */

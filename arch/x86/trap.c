@@ -27,7 +27,10 @@ extern const uint8_t vmx_enter_check[], vmx_enter_last[];
  */
 static void note_nmi(struct trap *trap)
 {
-	this_cpu()->nmi.in_root = true;
+	struct nmi *nmi = &this_cpu()->nmi;
+
+	if (nmi->in_root < NMI_MAX_IN_ROOT)
+		nmi->in_root++;
 	if (trap->rip >= (uintptr_t)vmx_enter_check && trap->rip <= (uintptr_t)vmx_enter_last)
 		trap->rip = (uintptr_t)vmx_enter_check;
 }

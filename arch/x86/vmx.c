@@ -251,7 +251,7 @@ void vmx_exited(struct cpu *cpu, bool entered)
 		if (cpu->pmu.lbr.root)
 			lbr_root_begin(&cpu->pmu);
 		exit.reason = EXIT_NMI;
-		cpu->nmi.in_root = false;
+		nmi_take(&cpu->nmi);
 		cpu->pmu.stats.root_nmis++;
 	}
 	answer_exit(cpu, &exit);

@@ -74,7 +74,7 @@ static void answer(enum exit_reason reason, bool entered)
 	if (entered && hw.applied.pebs_active)
 		pebs_exited(&hw.cpu.pmu, hw.stored_pebs);
 	if (!entered) {
-		hw.cpu.nmi.in_root = false;
+		nmi_take(&hw.cpu.nmi);
 		hw.cpu.pmu.stats.root_nmis++;
 	}
 	answer_exit(&hw.cpu, &exit);

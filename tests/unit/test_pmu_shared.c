@@ -362,6 +362,67 @@ static void a_window_leaves_armed_bits_alone(void **state)
 	assert_int_equal(cpu.pmu.guest_status, PMU_STATUS_PEBS | BIT(1) | BIT(3));
 }
 
+/* Both struck in root mode: one is the host's, and its LVTPC is masked, the other somebody else's. */
+static void nmis_in_root_mode_are_told_apart(void **state)
+{
+	(void)state;
+	cpu.nmi.in_root = 2;
+	status = HOST;
+	lvtpc |= LVT_MASKED;
+	pmu_root_nmis(&cpu);
+	assert_int_equal(cpu.nmi.in_root, 0);
+	assert_int_equal(cpu.nmi.pending, 1);
+	assert_int_equal(cpu.pmu.stats.root_nmis, 2);
+	assert_int_equal(cpu.pmu.stats.host_pmis, 1);
+	assert_int_equal(cpu.pmu.stats.guest_nmis, 1);
+	assert_int_equal(lvtpc, LVT_NMI);
+}
+
+/* What counts goes on, what was under way ends. */
+static void init_leaves_the_counters_alone(void **state)
+{
+	(void)state;
+	enable_pebs(BIT(1));
+	assert_true(pmu_write_global(&cpu, PMU_CTRL, BITS(2, 0)));
+	assert_true(pmu_write_global(&cpu, PMU_STATUS_SET, BIT(0)));
+	counters[0] = 77;
+	status |= BIT(2);
+	pmi();
+	assert_true(cpu.nmi.pending && cpu.nmi.window);
+	pmu_reset(&cpu);
+	assert_false(cpu.nmi.pending || cpu.nmi.window || cpu.pmu.window || cpu.pmu.gate.nmi_window);
+	assert_int_equal(cpu.pmu.guest_ctrl, BITS(2, 0));
+	assert_int_equal(cpu.pmu.guest_status, BIT(0) | BIT(2));
+	assert_int_equal(counters[0], 77);
+	assert_int_equal(cpu.pmu.gate.pebs_enable, 0);
+	assert_int_equal(cpu.pmu.guest_lvtpc, LVT_MASKED);
+	assert_int_equal(lvtpc, LVT_NMI); /* the host has a period */
+}
+
+static void init_ends_a_window(void **state)
+{
+	(void)state;
+	status |= BIT(2);
+	pmi();
+	pmu_nmi_injected(&cpu);
+	assert_true(cpu.pmu.window);
+	pmu_reset(&cpu);
+	assert_false(cpu.pmu.window || cpu.pmu.gate.open || cpu.pmu.gate.nmi_window);
+	assert_int_equal(cpu.pmu.guest_status, BIT(2));
+}
+
+static void init_in_direct_mode(void **state)
+{
+	(void)state;
+	pmu_host_enable(&cpu, false);
+	pmu_nmi(&cpu);
+	lvtpc = LVT_NMI;
+	pmu_reset(&cpu);
+	assert_int_equal(lvtpc, LVT_MASKED);
+	assert_int_equal(cpu.nmi.pending, 0);
+	assert_true(cpu.pmu.gate.open);
+}
+
 static void modes_change_around_armed_bits(void **state)
 {
 	(void)state;
@@ -420,6 +481,10 @@ int main(void)
 		cmocka_unit_test_setup(setting_the_bit_arms, setup),
 		cmocka_unit_test_setup(so_does_an_emulated_wrap, setup),
 		cmocka_unit_test_setup(a_window_leaves_armed_bits_alone, setup),
+		cmocka_unit_test_setup(nmis_in_root_mode_are_told_apart, setup),
+		cmocka_unit_test_setup(init_leaves_the_counters_alone, setup),
+		cmocka_unit_test_setup(init_ends_a_window, setup),
+		cmocka_unit_test_setup(init_in_direct_mode, setup),
 		cmocka_unit_test_setup(modes_change_around_armed_bits, setup),
 		cmocka_unit_test_setup(in_use_with_pebs, setup),
 		cmocka_unit_test_setup(metrics_go_with_their_counter, setup),
