@@ -24,9 +24,6 @@ struct nmi {
 	bool window;     /* and when it does, the global registers are opened */
 };
 
-/* A PMI of the host's and one that is not: a third is the same as one of them. */
-#define NMI_MAX_IN_ROOT 2
-
 /* Since start, for the dump. */
 struct cpu_counts {
 	uint64_t exits[EXIT_REASONS];

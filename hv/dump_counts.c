@@ -192,6 +192,7 @@ static void line_nmi(const struct cpu *cpu, struct text *text)
 	text_string(text, "  nmi");
 	text_name(text, "guest", dump.shown->pmu.guest_nmis);
 	text_name(text, "in-root", dump.shown->pmu.root_nmis);
+	text_name(text, "merged", dump.shown->pmu.merged_nmis);
 	text_string(text, "\n");
 }
 

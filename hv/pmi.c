@@ -116,9 +116,16 @@ void lvtpc_close(struct pmu *pmu)
 	settle(pmu);
 }
 
+static void pend(struct cpu *cpu)
+{
+	if (cpu->nmi.pending)
+		cpu->pmu.stats.merged_nmis++;
+	cpu->nmi.pending = true;
+}
+
 static void pass_on(struct cpu *cpu)
 {
-	cpu->nmi.pending = true;
+	pend(cpu);
 	cpu->pmu.stats.guest_nmis++;
 }
 
@@ -165,7 +172,7 @@ void guest_pmi(struct cpu *cpu)
 	}
 	lvtpc_accept(pmu, lvtpc);
 	if (is_nmi(lvtpc)) {
-		cpu->nmi.pending = true;
+		pend(cpu);
 		cpu->nmi.window = true;
 	} else {
 		/* Through the real APIC, so that IRR, ISR and PPR are what the handler's EOI expects. */

@@ -113,6 +113,7 @@ struct pmu_stats {
 	uint64_t guest_pmis_masked;   /* PMIs the guest's LVTPC had masked, dropped as the APIC does */
 	uint64_t guest_nmis;          /* NMIs that no counter explains, passed on */
 	uint64_t root_nmis;           /* NMIs of any kind that arrived in root mode */
+	uint64_t merged_nmis;         /* NMIs for the guest that came while one still waited to be taken */
 	uint64_t windows;
 	uint64_t paused_tsc;    /* time with the host's counters paused, in TSC ticks */
 	uint64_t emulated;      /* instructions completed for the guest and counted */

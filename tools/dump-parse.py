@@ -70,7 +70,7 @@ DUMP_LINES = [
                    f"hidden-records <hidden-records:{NUMBER}>")),
     ("lbr?", line(f"  lbr captures <captures:{NUMBER}>")),
     ("branches*", line(f"  branch from <from:{HEX}> to <to:{HEX}>")),
-    ("nmi", line(f"  nmi guest <guest:{NUMBER}> in-root <in-root:{NUMBER}>")),
+    ("nmi", line(f"  nmi guest <guest:{NUMBER}> in-root <in-root:{NUMBER}> merged <merged:{NUMBER}>")),
     ("time", line(f"  time root-ticks <root-ticks:{NUMBER}> root-share <root-share:{PERCENT}> "
                   f"paused-ticks <paused-ticks:{NUMBER}> windows <windows:{NUMBER}>")),
     ("guest", line(f"  guest emulated <emulated:{NUMBER}> faults <faults:{NUMBER}> hidden-memory <hidden-memory:{NUMBER}> "

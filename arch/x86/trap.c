@@ -29,7 +29,7 @@ static void note_nmi(struct trap *trap)
 {
 	struct nmi *nmi = &this_cpu()->nmi;
 
-	if (nmi->in_root < NMI_MAX_IN_ROOT)
+	if (nmi->in_root < UINT8_MAX)
 		nmi->in_root++;
 	if (trap->rip >= (uintptr_t)vmx_enter_check && trap->rip <= (uintptr_t)vmx_enter_last)
 		trap->rip = (uintptr_t)vmx_enter_check;

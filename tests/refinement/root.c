@@ -21,7 +21,7 @@ void root_boundary(void)
 	if (!hw.guest.nmi_latched || hw.root_nmi_blocked || hw.entering)
 		return;
 	hw.guest.nmi_latched = false;
-	if (hw.cpu.nmi.in_root < NMI_MAX_IN_ROOT)
+	if (hw.cpu.nmi.in_root < UINT8_MAX)
 		hw.cpu.nmi.in_root++;
 	pmu_model_event(hw.guest.model, (struct pmu_model_transfer){ ROOT_RIP, ROOT_HANDLER, 0, 0 });
 }

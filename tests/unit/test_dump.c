@@ -247,6 +247,7 @@ static void fill(void)
 						.guest_pmis_masked = 14,
 						.guest_nmis = 15,
 						.root_nmis = 16,
+						.merged_nmis = 17,
 						.windows = 18,
 						.paused_tsc = 19,
 						.emulated = 20,
@@ -262,7 +263,7 @@ static const char whole_dump[] = "pmuvisor dump number 1 cpu 0 ms 2500 mode shar
 				 "  exits cpuid count 41\n"
 				 "  exits sipi count 1\n"
 				 "  pmi host 10 host-late 11 guest 12 guest-emulated 13 guest-masked 14\n"
-				 "  nmi guest 15 in-root 16\n"
+				 "  nmi guest 15 in-root 16 merged 17\n"
 				 "  time root-ticks 100000000 root-share 2.00% paused-ticks 19 windows 18\n"
 				 "  guest emulated 20 faults 5 hidden-memory 6 hidden-counters 21 lost-characters 17\n"
 				 "end\n";
@@ -421,6 +422,7 @@ static void longest_lines_fit(void **state)
 						.guest_pmis_masked = most,
 						.guest_nmis = most,
 						.root_nmis = most,
+						.merged_nmis = most,
 						.windows = most,
 						.paused_tsc = most,
 						.emulated = most,
@@ -496,7 +498,7 @@ static const char second_cpu[] = "pmuvisor dump number 1 cpu 1 ms 2400 mode dire
 				 "  exits cpuid count 1\n"
 				 "  exits timer count 3\n"
 				 "  pmi host 10 host-late 11 guest 12 guest-emulated 13 guest-masked 14\n"
-				 "  nmi guest 15 in-root 16\n"
+				 "  nmi guest 15 in-root 16 merged 17\n"
 				 "  time root-ticks 50000000 root-share 1.00% paused-ticks 19 windows 18\n"
 				 "  guest emulated 20 faults 5 hidden-memory 6 hidden-counters 21 lost-characters 17\n"
 				 "end\n";
@@ -508,7 +510,7 @@ static const char sum[] = "pmuvisor total number 1 cpus 2 ms 2500\n"
 			  "  exits timer count 3\n"
 			  "  exits sipi count 1\n"
 			  "  pmi host 20 host-late 22 guest 24 guest-emulated 26 guest-masked 28\n"
-			  "  nmi guest 30 in-root 32\n"
+			  "  nmi guest 30 in-root 32 merged 34\n"
 			  "  time root-ticks 150000000 root-share 1.50% paused-ticks 38 windows 36\n"
 			  "  guest emulated 40 faults 10 hidden-memory 12 hidden-counters 42 lost-characters 17\n"
 			  "end\n";
