@@ -37,6 +37,11 @@ cases() {
 	done
 	for cpus in 2 4; do
 		echo "CPUS=$cpus tests/guest/run.sh bare smp"
+		for mode in direct shared; do
+			echo "CPUS=$cpus GUEST_ARGS=dump=1 tests/guest/run.sh $mode smp"
+		done
+		echo "CPUS=$cpus TAG=dense GUEST_ARGS=dump=1 tests/guest/run.sh shared smp $dense"
+		echo "CPUS=$cpus TAG=inside GUEST_ARGS=dump=1 tests/guest/run.sh shared smp $inside"
 	done
 	for guest in lbr lbr_xsaves; do
 		for model in icelake $models; do

@@ -66,13 +66,14 @@ def misplaced(name, stats):
     return [f"{count[1]} PEBS records were written in root mode"] if int(count[1]) != IN_ROOT.get(name, 0) else []
 
 
-def lost_nmis(lines, stats):
-    """NMIs that had to be sent again; of those that the machine saw merge with another, some must be."""
+def lost_nmis(lines, stats, dumps):
+    """NMIs that had to be sent again; of those that merged with another, as the machine and pmuvisor saw, some must be."""
     resent = sum(int(line.split()[1]) for line in lines if line.startswith("smp_nmis_resent "))
-    merged = re.search(r"^nmis_merged (\d+)$", stats, re.MULTILINE)
-    if merged and resent <= int(merged[1]):
+    merged = re.findall(r"^nmis_merged (\d+)$", stats, re.MULTILINE)
+    held = re.findall(r"^  nmi guest .* merged (\d+)$", dumps, re.MULTILINE) or [0]
+    if merged and resent <= int(merged[-1]) + int(held[-1]):
         return []
-    return [f"{resent} NMIs were sent again, but only {merged and merged[1]} merged"]
+    return [f"{resent} NMIs were sent again, but only {merged} and {held[-1]} merged"]
 
 
 def unsaid(mode, name, directory):
@@ -85,7 +86,8 @@ def main():
     title = "-".join(filter(None, (mode, name, tag)))
     lines = guest_lines(read(directory / "com1.txt"))
     reasons = judge(lines, int(sys.argv[5]), int(sys.argv[6])) + unsaid(mode, name, directory)
-    reasons += misplaced(name, last_stats(directory)) + lost_nmis(lines, last_stats(directory))
+    reasons += misplaced(name, last_stats(directory))
+    reasons += lost_nmis(lines, last_stats(directory), read(directory / "com2.txt"))
     if mode != "bare":
         reasons += branches.complaints(name, *(read(directory / file) for file in ("pmuvisor.conf", "com1.txt", "com2.txt")),
                                        last_stats(directory))
