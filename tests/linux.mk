@@ -8,8 +8,10 @@ LINUX_PROGRAMS	:= $(addprefix $(LINUX)/,count pmi path machine)
 $(LINUX)/vmlinuz: tests/linux/packages.sh
 	tests/linux/packages.sh $(LINUX)
 
-$(LINUX)/initrd.img: tests/linux/initrd.sh tests/linux/init tests/linux/profiles.sh $(LINUX_PROGRAMS) $(LINUX)/vmlinuz
-	tests/linux/initrd.sh $(LINUX)/root tests/linux/init tests/linux/profiles.sh $(LINUX_PROGRAMS) $@
+LINUX_SCRIPTS	:= tests/linux/init tests/linux/profiles.sh tests/linux/smp.sh
+
+$(LINUX)/initrd.img: tests/linux/initrd.sh $(LINUX_SCRIPTS) $(LINUX_PROGRAMS) $(LINUX)/vmlinuz
+	tests/linux/initrd.sh $(LINUX)/root $(LINUX_SCRIPTS) $(LINUX_PROGRAMS) $@
 
 $(LINUX)/count: $(addprefix $(LINUX)/,count.o event.o loops.o sys.o)
 $(LINUX)/pmi: $(addprefix $(LINUX)/,pmi.o event.o loops.o sys.o)

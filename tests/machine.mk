@@ -2,7 +2,7 @@
 MACHINE		:= $(BUILD)/machine
 MACHINE_SOURCES	:= $(wildcard tests/machine/*.c tests/machine/*.cc tests/machine/*.h)
 
-machine: $(MACHINE)/bochs
+machine: $(MACHINE)/bochs $(MACHINE)/dsdt.aml
 .PHONY: machine
 
 $(MACHINE)/bochs.tar.xz: tests/machine/fetch.sh
@@ -13,6 +13,11 @@ $(MACHINE)/bochs: $(MACHINE)/bochs.tar.xz tests/machine/build.sh tests/machine/b
 		tests/machine/instrument.mk.in $(MACHINE_SOURCES)
 	tests/machine/build.sh $< $(@D)
 	@touch $@
+
+# -ve: no more than errors.
+$(MACHINE)/dsdt.aml: tests/machine/dsdt.asl
+	@mkdir -p $(@D)
+	iasl -ve -p $@ $< > $@.log || { cat $@.log; exit 1; }
 
 # The machine's own test, a guest with a few files more: `tests/guest/run.sh bare machine_vmx`.
 MACHINE_VMX	:= $(patsubst tests/machine/vmx/%,$(GUEST_DIR)/vmx/%.o,$(wildcard tests/machine/vmx/*.c tests/machine/vmx/*.asm))

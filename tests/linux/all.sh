@@ -39,6 +39,10 @@ both_record sapphire_rapids sapphire_rapids-
 MODEL=zen3 "$here/run.sh" bare "$directory/zen3-bare" test=bare || status=1
 MODEL=zen4 "$here/run.sh" bare "$directory/zen4-bare" test=bare,lbr_v2 || status=1
 "$here/chains" "$directory/zen4-bare" >>"$directory/table" || status=1
+# Several processors: bare, so far.
+for cpus in 2 4; do
+	CPUS=$cpus "$here/run.sh" bare "$directory/cpus$cpus-bare" test=smp || status=1
+done
 # This kernel knows Arrow Lake's architectural events and LBRs only: no records of its format, no metrics.
 processor arrow_lake arrow_lake- bare,count,lbr
 "$here/pmis" "$directory/direct" "$directory/shared" >>"$directory/table" || status=1

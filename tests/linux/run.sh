@@ -2,10 +2,10 @@
 # Usage: run.sh MODE OUT WORD...
 # Boots Linux on the test machine with the words on its command line, bare or under pmuvisor with MODE.conf, and judges
 # what it printed. OUT, whose last part is the run's name, gets the consoles, the machine's statistics and `figures`,
-# "name value" lines. DEADLINE: in ticks of the machine. MODEL: of the processor.
+# "name value" lines. DEADLINE: in ticks of the machine. MODEL: of the processor. CPUS: how many, 1 if not given.
 set -eu
 
-# What isn't measured here and costs time is off. The test machine has no ACPI; acpi=off would take the local APIC too.
+# What isn't measured here and costs time is off.
 PARAMETERS='initrd=\initrd.img console=ttyS0,115200 quiet panic=5 lpj=1000000 nowatchdog mitigations=off nokaslr'
 PARAMETERS="$PARAMETERS cryptomgr.notests"
 
@@ -16,6 +16,7 @@ here=$(dirname "$0")
 root=$here/../..
 linux=$root/build/linux
 model=${MODEL:-icelake}
+cpus=${CPUS:-1}
 name=$(basename "$out")
 
 # The general-purpose counters that Linux must find: of leaf 0AH, which knows 8 at most, less the host's two. AMD has six.
@@ -28,13 +29,13 @@ esac
 
 mkdir -p "$out"
 if [ "$mode" = bare ]; then
-	echo "$PARAMETERS expected=$counters $*" >"$out/cmdline.txt"
+	echo "$PARAMETERS expected=$counters cpus=$cpus $*" >"$out/cmdline.txt"
 	"$root/tools/image.sh" "$out/disk.img" "$linux/start.efi:EFI/BOOT/BOOTX64.EFI" "$linux/vmlinuz:vmlinuz" \
 		"$linux/initrd.img:initrd.img" "$out/cmdline.txt:cmdline.txt"
 else
 	{
 		cat "$here/$mode.conf"
-		printf '%s\n' 'guest = \vmlinuz' "guest-args = $PARAMETERS expected=$counters $*"
+		printf '%s\n' 'guest = \vmlinuz' "guest-args = $PARAMETERS expected=$counters cpus=$cpus $*"
 	} >"$out/pmuvisor.conf"
 	"$root/tools/image.sh" "$out/disk.img" "$root/build/pmuvisor.efi:EFI/BOOT/BOOTX64.EFI" "$linux/vmlinuz:vmlinuz" \
 		"$linux/initrd.img:initrd.img" "$out/pmuvisor.conf:EFI/BOOT/pmuvisor.conf"
@@ -42,7 +43,7 @@ fi
 
 status=0
 "$root/tests/machine/run" --disk "$out/disk.img" --out "$out" --deadline "${DEADLINE:-20000000000}" \
-	--model "$model" || status=$?
+	--model "$model" --cpus "$cpus" || status=$?
 rm "$out/disk.img"
 tr -d '\r' <"$out/com1.txt" >"$out/console"
 sed -n 's/^figure //p' "$out/console" >"$out/figures"

@@ -99,6 +99,15 @@ void machine_broken(void)
 	end(MACHINE_EXIT_BROKEN, "the emulator stopped: see log.txt");
 }
 
+/* What the machine was given to begin with. */
+void machine_wrong(const char *what)
+{
+	char why[256];
+
+	snprintf(why, sizeof(why), "the machine lacks %s", what);
+	end(MACHINE_EXIT_BROKEN, why);
+}
+
 static void deadline(void *)
 {
 	end(MACHINE_EXIT_DEADLINE, "deadline");
