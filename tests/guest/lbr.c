@@ -113,8 +113,13 @@ static void run(void (*code)(void), uint64_t filter)
 
 /*
  * XRSTORS leaves nothing that the next record's cycles could be counted from. With `switched=1` in the arguments each
- * exit does one: there is a CPUID among the branches.
+ * exit does one: there is a CPUID among the branches, and perhaps one PMI of the host's.
  */
+static void check_switched(unsigned records, uint64_t switched, const char *what)
+{
+	tap_check(records >= switched && records <= 2 * switched, "all kinds: %s", what);
+}
+
 static void test_kinds(void)
 {
 	unsigned untimed = 0, reserved = 0;
@@ -129,9 +134,8 @@ static void test_kinds(void)
 		reserved += lbr.architectural ? !(info & LBR_INFO_CYCLES_VALID)
 					      : !!(info & UINT64_C(0x1fffffffffff0000));
 	}
-	tap_equal(untimed, switched, "all kinds: cycles passed between them");
-	tap_equal(reserved, switched, "all kinds: %s",
-		  lbr.architectural ? "the cycles are valid" : "reserved bits of INFO are 0");
+	check_switched(untimed, switched, "cycles passed between them");
+	check_switched(reserved, switched, lbr.architectural ? "the cycles are valid" : "reserved bits of INFO are 0");
 }
 
 static void test_filters(void)
