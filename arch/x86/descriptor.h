@@ -9,7 +9,12 @@
 
 #define SELECTOR_CODE 0x08
 #define SELECTOR_DATA 0x10
-#define SELECTOR_TSS  0x18
+/*
+ * A task register that was null can't be made so again: LTR doesn't take a null selector. What a CPU is left with then,
+ * if pmuvisor doesn't stay, lies beyond any firmware's GDT, so that firmware which saves and loads it (edk2's MP
+ * services) sees that it isn't its own.
+ */
+#define SELECTOR_TSS 0x7f0
 
 #define IST_NMI 1
 #define IST_DF  2
@@ -38,7 +43,7 @@ struct tss {
 _Static_assert(sizeof(struct tss) == 104, "SDM Vol. 3A, \"64-Bit TSS Format\"");
 
 struct descriptors {
-	uint64_t gdt[5]; /* null, code, data, TSS (two entries) */
+	uint64_t gdt[SELECTOR_TSS / 8 + 2]; /* null, code, data; at the end the TSS (two entries) */
 	struct tss tss;
 	uint64_t idt[2 * EXCEPTION_VECTORS];
 };

@@ -1,11 +1,36 @@
 /*
  * Starts the EFI images that \cases.txt names, one after the other: each line is a path and, after a blank, the command
  * line. Says what each returned. That it gets to its last line shows that each left the firmware in working order.
+ *
+ * A line "!crumble N" first makes processor N (the firmware's number) one that is like the others until pmuvisor is about
+ * to go under it: its last MTRR divides all memory into pages. "!mend N" takes that back.
  */
 #include <efi.h>
 #include <efilib.h>
 
 #define CASES_MAX 8192
+
+#define MSR_MTRRCAP        0xfe
+#define MSR_MTRR_PHYSBASE0 0x200
+#define MTRRCAP_VARIABLE   0xff
+#define PHYSMASK_VALID     0x800
+#define EVERY_OTHER_PAGE   0x1000
+
+/* PI Specification Vol. 2, "MP Services Protocol". */
+#define MP_SERVICES_GUID                                                                                               \
+	{                                                                                                              \
+		0x3fdda605, 0xa76e, 0x4f46,                                                                            \
+		{                                                                                                      \
+			0xad, 0x29, 0x12, 0xf4, 0x53, 0x1b, 0x3d, 0x08                                                 \
+		}                                                                                                      \
+	}
+
+struct mp_services {
+	void *get_number_of_processors, *get_processor_info, *startup_all_aps;
+	EFI_STATUS(EFIAPI *startup_this_ap)
+	(struct mp_services *this, void(EFIAPI *procedure)(void *), UINTN number, EFI_EVENT wait, UINTN timeout_us,
+	 void *argument, BOOLEAN *finished);
+};
 
 static EFI_HANDLE own_image;
 static EFI_LOADED_IMAGE *own;
@@ -38,6 +63,41 @@ static EFI_STATUS start(char *path, char *options)
 	return uefi_call_wrapper(BS->StartImage, 3, image, NULL, NULL);
 }
 
+static UINT64 rdmsr(UINT32 msr)
+{
+	UINT32 low, high;
+
+	asm volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
+	return (UINT64)high << 32 | low;
+}
+
+static void wrmsr(UINT32 msr, UINT64 value)
+{
+	asm volatile("wrmsr" : : "c"(msr), "a"((UINT32)value), "d"((UINT32)(value >> 32)));
+}
+
+/* Of the type that uncovered memory has: nothing changes but the number of pieces. */
+static void EFIAPI set_last_mtrr(void *mask)
+{
+	UINT32 last = MSR_MTRR_PHYSBASE0 + 2 * ((UINT32)(rdmsr(MSR_MTRRCAP) & MTRRCAP_VARIABLE) - 1);
+
+	wrmsr(last, 0);
+	wrmsr(last + 1, *(UINT64 *)mask);
+}
+
+static EFI_STATUS change(const char *what, const char *number)
+{
+	UINT64 mask = what[0] == 'c' ? EVERY_OTHER_PAGE | PHYSMASK_VALID : 0;
+	EFI_GUID guid = MP_SERVICES_GUID;
+	struct mp_services *services;
+	EFI_STATUS status = uefi_call_wrapper(BS->LocateProtocol, 3, &guid, NULL, (void **)&services);
+
+	if (EFI_ERROR(status))
+		return status;
+	return uefi_call_wrapper(services->startup_this_ap, 7, services, set_last_mtrr, (UINTN)(number[0] - '0'), NULL,
+				 0, &mask, NULL);
+}
+
 /* Ends the text at the next `separator` and returns what follows it. */
 static char *cut(char *text, char separator)
 {
@@ -67,7 +127,7 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system_table)
 		char *options = cut(line, ' ');
 
 		Print(L"[begin %a]\n", line);
-		status = start(line, options);
+		status = line[0] == '!' ? change(line + 1, options) : start(line, options);
 		Print(L"[end %r]\n", status);
 	}
 	Print(L"[firmware alive]\n");
