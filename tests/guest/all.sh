@@ -11,7 +11,7 @@ guests="library count reserved partition aliases overflow nmi pmi pmi_lvt pmi_x2
 guests="$guests $pebs triple_fault returns"
 models="sapphire_rapids arrow_lake"
 amd_models="zen3 zen4"
-amd_guests="library count partition overflow nmi pmi pmi_lvt pmi_x2apic memory misc"
+amd_guests="library count partition overflow nmi pmi pmi_lvt pmi_x2apic lbr_v2 memory misc"
 model_guests="count reserved partition aliases overflow nmi pmi deviations $pebs"
 # Host counters that overflow every few instructions, so that both owners' PMIs meet at every place.
 dense="'event = instructions:guest period=311' 'event = branches:guest period=97'"
@@ -103,6 +103,11 @@ cases() {
 		for guest in $amd_guests; do
 			echo "MODEL=$model tests/guest/run.sh bare $guest"
 		done
+	done
+	echo "CPUS=4 MODEL=zen4 tests/guest/run.sh bare smp"
+	# Late interrupts: of those that come after their overflow was handled only AMD's own software knows what to make.
+	for guest in count overflow nmi lbr_v2; do
+		echo "SKID=4 TAG=skid MODEL=zen4 tests/guest/run.sh bare $guest"
 	done
 	# No dump at all; and as many as the serial line takes.
 	echo "TAG=mute tests/guest/run.sh shared count 'event = instructions' 'dump = off'"

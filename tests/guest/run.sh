@@ -5,7 +5,8 @@
 # mode (no host event in guest mode) or shared mode (host events live). Further lines go into pmuvisor.conf; an `event`
 # among them replaces the mode's own. GUEST_ARGS: words for the guest, such as pmis=100000. TAG: a name for the run.
 # MODEL: the processor, icelake if not given (see tests/machine/run); the name of another goes before the tag. CPUS: the
-# number of processors, 1 if not given; another goes there, too.
+# number of processors, 1 if not given; another goes there, too. SKID: how late PMIs come, if not as the processor has it;
+# it wants a TAG.
 # The outcome lies in build/tests/guest/out/; the exit status is 0 if the guest passed.
 set -eu
 
@@ -54,6 +55,7 @@ esac
 
 tools/image.sh "$out/disk.img" "${files[@]}" "$out/guest.args:guest.args"
 status=0
-tests/machine/run --model "$model" --cpus "$cpus" --disk "$out/disk.img" --out "$out" --deadline "$deadline" > "$out/run.txt" || status=$?
+tests/machine/run --model "$model" --cpus "$cpus" ${SKID:+--skid "$SKID"} --disk "$out/disk.img" --out "$out" \
+	--deadline "$deadline" > "$out/run.txt" || status=$?
 rm -f "$out/disk.img"
 tests/guest/judge.py "$mode" "$name" "$tag" "$out" "$status" "$expected"

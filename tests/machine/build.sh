@@ -54,7 +54,7 @@ exec 9>"$directory/lock"
 flock 9
 
 whole=$(cat "$tarball" "$here/bochs.patch" "$here/instrument.mk.in" "$here/build.sh" "$here/instrument.h" \
-	"$here/glue.h" "$here/stats.h" "$here/pmu_model.h" | sha256sum)
+	"$here/glue.h" "$here/stats.h" "$here/vmcb_clean.h" "$here/pmu_model.h" | sha256sum)
 if [ "$(cat "$directory/whole.stamp" 2>/dev/null)" != "$whole" ]; then
 	echo "building the test machine: a few minutes, once" >&2
 	rm -f "$directory/whole.stamp"

@@ -315,6 +315,16 @@ void machine_vmrun(struct machine_cpu *machine, const struct pmu_model_vmcb *deb
 	machine->unfinished = true;
 }
 
+void machine_vmcb_run(struct machine_cpu *machine, Bit64u address, const Bit8u *vmcb)
+{
+	machine->stats.unclean_entries += vmcb_clean_wrong(&machine->clean, address, vmcb) != 0;
+}
+
+void machine_vmcb_left(struct machine_cpu *machine, Bit64u address, const Bit8u *vmcb)
+{
+	vmcb_clean_left(&machine->clean, address, vmcb);
+}
+
 void machine_svm_exit(struct machine_cpu *machine, int reason, struct pmu_model_vmcb *debug)
 {
 	stats_vmexit(&machine->stats, (uint32_t)reason);

@@ -10,6 +10,7 @@
 extern "C" {
 #include "pmu_model.h"
 #include "stats.h"
+#include "vmcb_clean.h"
 }
 
 class BX_CPU_C;
@@ -28,6 +29,8 @@ struct machine_cpu {
 
 	bool sipi_pending; /* SIPI arrived; the processor starts, or exits, in its next slice */
 	unsigned sipi_vector;
+
+	struct vmcb_clean clean;
 
 	/* glue_pebs.cc */
 	bool pebs_due;
@@ -60,6 +63,9 @@ void machine_vmentry(struct machine_cpu *machine, const struct pmu_model_vmcs *v
 /* SVM: EFER.SVME in the host; VMRUN, the guest's state loaded, in its CPL; #VMEXIT, which fills `debug`. */
 void machine_svme(struct machine_cpu *machine, bool on);
 void machine_vmrun(struct machine_cpu *machine, const struct pmu_model_vmcb *debug, unsigned cpl);
+/* The VMCB as VMRUN finds it, and as #VMEXIT leaves it. */
+void machine_vmcb_run(struct machine_cpu *machine, Bit64u address, const Bit8u *vmcb);
+void machine_vmcb_left(struct machine_cpu *machine, Bit64u address, const Bit8u *vmcb);
 void machine_svm_exit(struct machine_cpu *machine, int reason, struct pmu_model_vmcb *debug);
 /* An exception or a VM exit abandoned the instruction. */
 void machine_unwound(struct machine_cpu *machine);

@@ -91,6 +91,7 @@ static void print_exits(const struct out *out, const struct stats *stats)
 		exits += stats->exits[i];
 	print(out, "entries", stats->entries);
 	print(out, "failed_entries", stats->failed_entries);
+	print(out, "unclean_entries", stats->unclean_entries);
 	print(out, "exits", exits);
 	for (unsigned i = 0; i < STATS_EXIT_REASONS; i++) {
 		print_nonzero(out, "exits_reason", i, stats->exits[i]);

@@ -27,6 +27,7 @@ struct stats {
 	uint64_t mode_start; /* `retired` when `mode` was entered */
 
 	uint64_t entries, failed_entries;
+	uint64_t unclean_entries; /* VMRUNs with a VMCB clean bit for what had changed */
 	uint64_t exits[STATS_EXIT_REASONS];
 	unsigned reason;                                /* of the last exit */
 	uint64_t root_instructions[STATS_EXIT_REASONS]; /* from the exit to the next entry, VMRESUME included */

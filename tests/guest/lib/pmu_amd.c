@@ -1,6 +1,7 @@
 #include "pmu_amd.h"
 #include "cpu.h"
 #include "pmu.h"
+#include "this_cpu.h"
 
 #define CPUID_FEATURES_AMD     0x80000001
 #define ECX_PERF_CTR_EXT_CORE  BIT(23)
@@ -10,8 +11,8 @@
 #define HARDWARE_CORE_COUNTERS 6
 #define EVENT_BRANCHES_AMD     UINT64_C(0x00c2)
 
-static uint64_t wanted; /* counters whose selectors ask for them */
-static uint64_t gate;   /* and those that pmu_enable() lets count */
+static uint64_t wanted[SMP_MAX]; /* counters whose selectors ask for them */
+static uint64_t gate[SMP_MAX];   /* and those that pmu_enable() lets count */
 
 static void detect_perfmon_v2(void)
 {
@@ -39,21 +40,31 @@ void pmu_detect_amd(void)
 	pmu.branches = EVENT_BRANCHES_AMD;
 }
 
-void pmu_select_gated(unsigned n, uint64_t selector)
+static uint64_t enabled(uint64_t selector, bool on)
 {
-	wanted = selector & PERFEVTSEL_EN ? wanted | BIT(n) : wanted & ~BIT(n);
-	wrmsr(pmu_selector(n), gate & BIT(n) ? selector : selector & ~PERFEVTSEL_EN);
+	return on ? selector | PERFEVTSEL_EN : selector & ~PERFEVTSEL_EN;
 }
 
-/* Only what changes is written: a sampler's handler comes through here. */
+void pmu_select_gated(unsigned n, uint64_t selector)
+{
+	uint64_t *mine = &wanted[this_cpu()];
+
+	*mine = selector & PERFEVTSEL_EN ? *mine | BIT(n) : *mine & ~BIT(n);
+	wrmsr(pmu_selector(n), enabled(selector, selector & PERFEVTSEL_EN && gate[this_cpu()] & BIT(n)));
+}
+
+/*
+ * One counter after the other: two of them may count a few instructions apart if an NMI comes between. What its handler
+ * does here may come in the midst of what it interrupted, so nothing is left out because it seems done already.
+ */
 void pmu_enable_gated(uint64_t counters)
 {
-	uint64_t changed = (gate ^ counters) & wanted;
+	gate[this_cpu()] = counters;
+	for (uint64_t left = wanted[this_cpu()]; left; left &= left - 1) {
+		unsigned i = (unsigned)__builtin_ctzl(left);
 
-	gate = counters;
-	for (unsigned i = 0; i < pmu.nr_gp; i++)
-		if (changed & BIT(i))
-			wrmsr(pmu_selector(i), rdmsr(pmu_selector(i)) ^ PERFEVTSEL_EN);
+		wrmsr(pmu_selector(i), enabled(rdmsr(pmu_selector(i)), counters & BIT(i)));
+	}
 }
 
 uint64_t pmu_overflowed_gated(void)
@@ -61,7 +72,8 @@ uint64_t pmu_overflowed_gated(void)
 	uint64_t overflowed = 0;
 
 	for (unsigned i = 0; i < pmu.nr_gp; i++)
-		if (wanted & BIT(i) && rdmsr(pmu_selector(i)) & PERFEVTSEL_INT && !(pmu_read(i) & BIT(WIDTH - 1)))
+		if (wanted[this_cpu()] & BIT(i) && rdmsr(pmu_selector(i)) & PERFEVTSEL_INT &&
+		    !(pmu_read(i) & BIT(WIDTH - 1)))
 			overflowed |= BIT(i);
 	return overflowed;
 }
