@@ -36,8 +36,8 @@ both_record icelake ""
 processor sapphire_rapids sapphire_rapids- bare,count,pebs,mem,lbr,topdown
 both_record sapphire_rapids sapphire_rapids-
 # AMD's processors bare, so far.
-MODEL=zen3 "$here/run.sh" bare "$directory/zen3-bare" test=bare || status=1
-MODEL=zen4 "$here/run.sh" bare "$directory/zen4-bare" test=bare,lbr_v2 || status=1
+MODEL=zen3 "$here/run.sh" bare "$directory/zen3-bare" test=bare,count || status=1
+MODEL=zen4 "$here/run.sh" bare "$directory/zen4-bare" test=bare,count,pmi,lbr_v2 || status=1
 "$here/chains" "$directory/zen4-bare" >>"$directory/table" || status=1
 # Several processors: bare, so far.
 for cpus in 2 4; do

@@ -1,15 +1,18 @@
 /*
  * count run LOOP N: nothing but the loop, for perf to count.
  * count measure LOOP N: the loop between RDPMCs on a fixed and on a general-purpose counter of instructions and on one
- * of branches; prints the three counts and what they must be.
+ * of branches; prints the three counts and what they must be. AMD has no fixed counters, and counts the IRET of each
+ * interrupt in the program's ring: there the first counts far transfers, and is taken off the others.
  */
 #include "loops.h"
 
 #include "event.h"
 #include "sys.h"
 
-#define RDPMC_FIXED (1u << 30)
-#define MAX_TRIES   10
+#define RDPMC_FIXED       (1u << 30)
+#define AMD_FAR_TRANSFERS 0xc6
+#define CPUID_0_ECX_AMD   0x444d4163 /* "cAMD", of AuthenticAMD */
+#define MAX_TRIES         10
 
 struct loop {
 	const char *name;
@@ -71,16 +74,35 @@ static uint64_t difference(const struct reading *reading, const struct event *ev
 	return (reading->after[i] - reading->before[i]) << spare_bits >> spare_bits;
 }
 
+static bool is_amd(void)
+{
+	uint32_t eax = 0, ebx, ecx, edx;
+
+	asm("cpuid" : "+a"(eax), "=b"(ebx), "=c"(ecx), "=d"(edx));
+	return ecx == CPUID_0_ECX_AMD;
+}
+
+/* The kernel prefers a fixed counter, and there is one for instructions. */
+static void print_fixed(const struct loop *loop, const struct event *events, uint64_t count)
+{
+	if (!((events[0].page->index - 1) & RDPMC_FIXED) || ((events[1].page->index - 1) & RDPMC_FIXED))
+		die("count: the events are not in the counters that this program takes them to be in");
+	print_figure(loop->name, "instructions_fixed", count);
+}
+
 static int measure_loop(const struct loop *loop, uint64_t n)
 {
+	const bool amd = is_amd();
 	struct event events[MEASURE_COUNTERS] = {
-		event_open(PERF_COUNT_HW_INSTRUCTIONS, 0, 0),
-		event_open(PERF_COUNT_HW_INSTRUCTIONS, 0, 0),
-		event_open(PERF_COUNT_HW_BRANCH_INSTRUCTIONS, 0, 0),
+		amd ? event_open(PERF_TYPE_RAW, AMD_FAR_TRANSFERS, 0, 0)
+		    : event_open(PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS, 0, 0),
+		event_open(PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS, 0, 0),
+		event_open(PERF_TYPE_HARDWARE, PERF_COUNT_HW_BRANCH_INSTRUCTIONS, 0, 0),
 	};
 	uint64_t instructions = n / 2 * loop->instructions_2 + loop->instructions + MEASURE_INSTRUCTIONS;
 	uint64_t branches = n * BRANCHES_A_TURN + BRANCHES_OUTSIDE + MEASURE_BRANCHES;
 	struct reading reading;
+	uint64_t counts[MEASURE_COUNTERS];
 	unsigned tries;
 
 	keep_kernel_threads_off();
@@ -89,12 +111,14 @@ static int measure_loop(const struct loop *loop, uint64_t n)
 	tries = measure_undisturbed(loop, 2, events, &reading); /* touches every page before it counts */
 	tries += measure_undisturbed(loop, n, events, &reading);
 
-	/* The kernel prefers a fixed counter, and there is one for instructions. */
-	if (!((events[0].page->index - 1) & RDPMC_FIXED) || ((events[1].page->index - 1) & RDPMC_FIXED))
-		die("count: the events are not in the counters that this program takes them to be in");
-	print_figure(loop->name, "instructions_fixed", difference(&reading, &events[0], 0));
-	print_figure(loop->name, "instructions_gp", difference(&reading, &events[1], 1));
-	print_figure(loop->name, "branches_gp", difference(&reading, &events[2], 2));
+	for (unsigned i = 0; i < MEASURE_COUNTERS; i++)
+		counts[i] = difference(&reading, &events[i], i);
+	if (amd)
+		print_figure(loop->name, "interrupts", counts[0]);
+	else
+		print_fixed(loop, events, counts[0]);
+	print_figure(loop->name, "instructions_gp", counts[1] - (amd ? counts[0] : 0));
+	print_figure(loop->name, "branches_gp", counts[2] - (amd ? counts[0] : 0));
 	print_figure(loop->name, "instructions_expected", instructions);
 	print_figure(loop->name, "branches_expected", branches);
 	print_figure(loop->name, "repeated", tries);

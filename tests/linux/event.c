@@ -8,12 +8,12 @@
 #define PAGE_SIZE       4096
 #define PROT_READ_WRITE 3
 
-struct event event_open(uint64_t hardware, uint64_t period, unsigned pages)
+struct event event_open(uint32_t type, uint64_t config, uint64_t period, unsigned pages)
 {
 	struct perf_event_attr attr = {
-		.type = PERF_TYPE_HARDWARE,
+		.type = type,
 		.size = sizeof(attr),
-		.config = hardware,
+		.config = config,
 		.sample_period = period,
 		.sample_type = PERF_SAMPLE_IP,
 		.disabled = 1,

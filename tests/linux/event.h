@@ -10,8 +10,8 @@ struct event {
 	volatile struct perf_event_mmap_page *page; /* the kernel's page about it, the ring buffer behind it */
 };
 
-/* `hardware` is a PERF_COUNT_HW_*; `pages` of the ring buffer, a power of two or 0. Disabled, pinned to a counter. */
-struct event event_open(uint64_t hardware, uint64_t period, unsigned pages);
+/* `type` and `config` are perf_event_attr's; `pages` of the ring buffer, a power of two or 0. Disabled, pinned to a counter. */
+struct event event_open(uint32_t type, uint64_t config, uint64_t period, unsigned pages);
 void event_enable(const struct event *event);
 void event_disable(const struct event *event);
 /* Events counted, by read(). An event that lost its counter ends the program. */

@@ -113,7 +113,7 @@ int main(int argc, char **argv)
 	samples = parse_number(argv[3]);
 	turns = (period * samples / kind->per_two_turns + 1) * 2;
 
-	event = event_open(kind->hardware, period, pages_for(samples));
+	event = event_open(PERF_TYPE_HARDWARE, kind->hardware, period, pages_for(samples));
 	event_enable(&event);
 	loop_plain(turns, 0);
 	event_disable(&event);
