@@ -20,11 +20,10 @@ extern "C" {
  * Where the files go, when to stop, whose PMU it is: the environment, because bochsrc has no room for lines of ours. Of
  * several models, separated by commas, processor n has the nth, and after the last comes the first again.
  */
-#define ENV_DIRECTORY "MACHINE_DIRECTORY"
-#define ENV_DEADLINE  "MACHINE_DEADLINE"
-#define ENV_CPU       "MACHINE_CPU"
-#define ENV_PMI_SKID  "MACHINE_PMI_SKID"
-#define ENV_PEBS      "MACHINE_PEBS"
+#define ENV_DEADLINE "MACHINE_DEADLINE"
+#define ENV_CPU      "MACHINE_CPU"
+#define ENV_PMI_SKID "MACHINE_PMI_SKID"
+#define ENV_PEBS     "MACHINE_PEBS"
 
 static struct machine_cpu *cpus[MAX_CPUS];
 static unsigned nr_cpus;
@@ -113,6 +112,13 @@ static void deadline(void *)
 	end(MACHINE_EXIT_DEADLINE, "deadline");
 }
 
+void machine_set_deadline(uint64_t ticks)
+{
+	if (ticks) /* the processors' together, of which each has as many; from power-on */
+		bx_pc_system.register_timer_ticks(NULL, deadline, ticks / BX_SMP_PROCESSORS - bx_pc_system.time_ticks(),
+						  false, true, "deadline");
+}
+
 void machine_start(void)
 {
 	const char *ticks = getenv(ENV_DEADLINE);
@@ -122,9 +128,7 @@ void machine_start(void)
 	stats_file = output("stats.txt");
 	console_file = output("debug.txt");
 	setlinebuf(console_file);
-	if (ticks) /* the processors' together, of which each has as many */
-		bx_pc_system.register_timer_ticks(NULL, deadline, strtoull(ticks, NULL, 0) / BX_SMP_PROCESSORS, false,
-						  true, "deadline");
+	machine_set_deadline(ticks ? strtoull(ticks, NULL, 0) : 0);
 }
 
 void machine_out(unsigned port, unsigned size, Bit32u value)

@@ -39,15 +39,21 @@ struct machine_cpu {
 	jmp_buf *escape; /* where a fault of it goes; NULL: it is delivered */
 };
 
+/* Where a run's files go. */
+#define ENV_DIRECTORY "MACHINE_DIRECTORY"
+
 /* Life of the machine. None of the four ends returns. */
 void machine_new_cpu(struct machine_cpu *machine, BX_CPU_C *cpu, unsigned number);
 void machine_start(void);
+void machine_set_deadline(uint64_t ticks); /* 0: none */
 void machine_devices(void);
 void machine_reset_cpu(struct machine_cpu *machine, bool hardware);
 void machine_power_off(void);
 void machine_shutdown(void);
 void machine_broken(void);
 void machine_wrong(const char *what);
+/* glue_serve.cc: a machine may wait here, and only copies of it go on. */
+void machine_disk_command(void);
 void machine_out(unsigned port, unsigned size, Bit32u value);
 
 /* -1: not a PMU register; 0: #GP; 1: done. */
