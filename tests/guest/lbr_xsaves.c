@@ -229,7 +229,7 @@ static void test_with_others(void)
 /* The instructions are no branches, and stop nothing. */
 static void test_recording(void)
 {
-	struct lbr_state before;
+	struct lbr_state before = { .depth = 0 };
 	struct lbr_entry entry;
 
 	branches_rounds = 1;
