@@ -28,6 +28,8 @@ const char test_title[] = "machine_svm: the test machine's SVM and the PMU";
 #define MSR_WRITTEN          1
 #define CR_WRITE             BIT(63)
 #define NPF_PRESENT_IN_GUEST BIT(32)
+#define CR2_OF_GUEST         UINT64_C(0x123456789000)
+#define DELIVERED_NMI        0x80000202u /* EXITINTINFO: valid, type NMI, vector 2 */
 #define INT_CTL_V_NMI_BITS   (INT_CTL_V_NMI | INT_CTL_V_NMI_MASK | INT_CTL_V_NMI_ENABLE)
 
 #define GUEST(name, text)                                                                                              \
@@ -43,6 +45,9 @@ GUEST(guest_writes_star, "mov $0xc0000081, %ecx\n\twrmsr")
 GUEST(guest_writes_cr3, "mov %cr3, %r9\n\tmov %r9, %cr3")
 GUEST(guest_reads_counter_0, "xor %ecx, %ecx\n\trdpmc")
 GUEST(guest_reads_no_counter, "mov $9, %ecx\n\trdpmc")
+GUEST(guest_reads_cr2, "mov %cr2, %rax")
+GUEST(guest_halts, "hlt")
+GUEST(guest_undefined, "ud2")
 GUEST(guest_stores, "mov $0x7fe00000, %r8d\n\tmovb $1, (%r8)")
 
 static unsigned nr_nmis;
@@ -78,6 +83,32 @@ static void exits_tell_of_instructions(void)
 	vmcb_write32(VMCB_CR_WRITES & ~3u, BIT(3) << 16);
 	tap_equal(world_run(), EXIT_CR3_WRITE, "MOV to CR3 exits");
 	tap_equal(vmcb_read(VMCB_EXIT_INFO_1), CR_WRITE | 9, "and the exit tells of R9");
+}
+
+/* What software alone would not notice for long. */
+static void state_is_loaded(void)
+{
+	world_new(guest_reads_cr2);
+	vmcb_write(VMCB_CR2, CR2_OF_GUEST);
+	tap_equal(world_run(), EXIT_VMMCALL, "a guest reads CR2");
+	tap_equal(vmcb_read(VMCB_RAX), CR2_OF_GUEST, "which VMRUN has loaded");
+	world_new(guest_vmmcall);
+	vmcb_write32(VMCB_ASID, 0);
+	vmcb_write(VMCB_RAX, CR2_OF_GUEST);
+	tap_equal(world_run(), EXIT_INVALID, "ASID 0 is the host's");
+	tap_equal(vmcb_read(VMCB_RAX), CR2_OF_GUEST, "a VMRUN that fails leaves the guest's state as it was");
+}
+
+static void halts_and_shutdowns_exit(void)
+{
+	world_new(guest_halts);
+	world_intercept(INTERCEPT_HLT);
+	tap_equal(world_run(), EXIT_HLT, "HLT exits");
+	tap_equal(vmcb_read(VMCB_NEXT_RIP) - vmcb_read(VMCB_RIP), 1, "before it has halted");
+	world_new(guest_undefined);
+	world_intercept(INTERCEPT_SHUTDOWN);
+	vmcb_write(VMCB_IDTR, 0);
+	tap_equal(world_run(), EXIT_SHUTDOWN, "so does an exception without a table");
 }
 
 /* All exceptions, that of a wrong index too, come before the intercept. */
@@ -277,6 +308,21 @@ static void nested_page_fault(void)
 	for (unsigned i = 0; i < STORE_LENGTH; i++)
 		wrong += vmcb_read8(VMCB_BYTES_LENGTH + 1 + i) != store[i];
 	tap_equal(wrong, 0, "which are the store's");
+	tap_equal(vmcb_read32(VMCB_EXIT_INT_INFO), 0, "nothing was being delivered");
+}
+
+/* The guest's stack is in the hole: the NMI's frame can't be pushed. */
+static void fault_in_a_delivery(void)
+{
+	nr_nmis = 0;
+	world_new(guest_loop);
+	vmcb_write(VMCB_NESTED_CTL, 1);
+	vmcb_write(VMCB_NESTED_CR3, (uint64_t)nested_pml4);
+	vmcb_write(VMCB_RSP, HOLE + 0x1000);
+	vmcb_write32(VMCB_EVENT_INJECTION, INJECT_NMI);
+	tap_equal(world_run(), EXIT_NPF, "a delivery that can't push exits");
+	tap_equal(vmcb_read32(VMCB_EXIT_INT_INFO), DELIVERED_NMI, "and the exit tells what was being delivered");
+	tap_equal(nr_nmis, 0, "which has not happened");
 }
 
 void test_main(void)
@@ -288,6 +334,8 @@ void test_main(void)
 		tap_abort("no SVM");
 	features_offered();
 	exits_tell_of_instructions();
+	state_is_loaded();
+	halts_and_shutdowns_exit();
 	rdpmc_faults_first();
 	vmrun_counts_in_the_guest();
 	exits_count_in_the_host();
@@ -301,4 +349,5 @@ void test_main(void)
 		lbrs_shared();
 	}
 	nested_page_fault();
+	fault_in_a_delivery();
 }

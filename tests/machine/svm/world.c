@@ -14,7 +14,6 @@
 #define PAGE               4096
 #define VMCB_ES            0x400 /* CS, SS, DS: 16 bytes each; selector, attributes, limit, base */
 #define VMCB_GDTR          0x460
-#define VMCB_IDTR          0x480
 #define VMCB_EFER          0x4d0
 #define VMCB_CR4           0x548
 #define VMCB_CR3           0x550
@@ -22,7 +21,6 @@
 #define VMCB_DR7           0x560
 #define VMCB_DR6           0x568
 #define VMCB_RFLAGS        0x570
-#define VMCB_RSP           0x5d8
 #define VMCB_PAT           0x668
 #define ATTRIBUTES_CODE64  0xa9b
 #define ATTRIBUTES_DATA    0xc93

@@ -15,7 +15,9 @@
 #define INTERCEPT_NMI        BIT(1)
 #define INTERCEPT_RDPMC      BIT(15)
 #define INTERCEPT_CPUID      BIT(18)
+#define INTERCEPT_HLT        BIT(24)
 #define INTERCEPT_MSR        BIT(28)
+#define INTERCEPT_SHUTDOWN   BIT(31)
 #define INTERCEPT_VMRUN      BIT(32)
 #define INTERCEPT_VMMCALL    BIT(33)
 #define VMCB_MSRPM           0x048
@@ -30,22 +32,29 @@
 #define EXIT_NMI             0x061
 #define EXIT_RDPMC           0x06f
 #define EXIT_CPUID           0x072
+#define EXIT_HLT             0x078
 #define EXIT_MSR             0x07c
+#define EXIT_SHUTDOWN        0x07f
 #define EXIT_VMMCALL         0x081
 #define EXIT_NPF             0x400
 #define EXIT_INVALID         UINT64_MAX
 #define VMCB_EXIT_INFO_1     0x078
 #define VMCB_EXIT_INFO_2     0x080
+#define VMCB_EXIT_INT_INFO   0x088 /* 32 bits */
 #define VMCB_NESTED_CTL      0x090
 #define VMCB_EVENT_INJECTION 0x0a8 /* 32 bits: */
 #define INJECT_NMI           0x80000202u
 #define VMCB_NESTED_CR3      0x0b0
 #define VMCB_VIRT_EXT        0x0b8
 #define VIRT_EXT_LBR         BIT(0)
+#define VMCB_CLEAN           0x0c0 /* 32 bits */
 #define VMCB_NEXT_RIP        0x0c8
 #define VMCB_BYTES_LENGTH    0x0d0 /* a byte; the instruction's follow */
+#define VMCB_IDTR            0x480 /* the limit in 63:32, then the base */
 #define VMCB_RIP             0x578
+#define VMCB_RSP             0x5d8
 #define VMCB_RAX             0x5f8
+#define VMCB_CR2             0x640
 #define VMCB_DEBUGCTL        0x670
 #define VMCB_DBG_EXTN_CFG    0x698
 #define VMCB_LBR_FROM_TO     0xa70
