@@ -42,6 +42,7 @@ MODEL=zen4 "$here/run.sh" bare "$directory/zen4-bare" test=bare,count,pmi,lbr_v2
 # Several processors: bare, so far.
 for cpus in 2 4; do
 	CPUS=$cpus "$here/run.sh" bare "$directory/cpus$cpus-bare" test=smp || status=1
+	CPUS=$cpus MODEL=zen4 "$here/run.sh" bare "$directory/zen4-cpus$cpus-bare" test=smp || status=1
 done
 # This kernel knows Arrow Lake's architectural events and LBRs only: no records of its format, no metrics.
 processor arrow_lake arrow_lake- bare,count,lbr
