@@ -39,11 +39,16 @@ both_record sapphire_rapids sapphire_rapids-
 MODEL=zen3 "$here/run.sh" bare "$directory/zen3-bare" test=bare,count || status=1
 MODEL=zen4 "$here/run.sh" bare "$directory/zen4-bare" test=bare,count,pmi,lbr_v2 || status=1
 "$here/chains" "$directory/zen4-bare" >>"$directory/table" || status=1
-# Several processors: bare, so far.
+# Several processors; of four, what the idle ones cost.
 for cpus in 2 4; do
-	CPUS=$cpus "$here/run.sh" bare "$directory/cpus$cpus-bare" test=smp || status=1
+	runs=$directory/cpus$cpus-
+	for mode in bare direct shared; do
+		CPUS=$cpus "$here/run.sh" $mode "$runs$mode" test=smp || status=1
+	done
+	"$here/compare" "${runs}bare" "${runs}direct" "${runs}shared" >>"$directory/table" || status=1
 	CPUS=$cpus MODEL=zen4 "$here/run.sh" bare "$directory/zen4-cpus$cpus-bare" test=smp || status=1
 done
+"$here/idle" "${runs}direct/com2.txt" >>"$directory/table" || status=1
 # This kernel knows Arrow Lake's architectural events and LBRs only: no records of its format, no metrics.
 processor arrow_lake arrow_lake- bare,count,lbr
 "$here/pmis" "$directory/direct" "$directory/shared" >>"$directory/table" || status=1
