@@ -49,6 +49,23 @@ static void nothing(uint32_t regs[4])
 }
 
 /*
+ * With cores of two kinds the leaf tells on each what all of them have, since software asks one for all ("Architectural
+ * Performance Monitoring Version 6"). A CPU that hasn't started yet has no share to look at.
+ */
+static uint64_t common_share(const struct cpu *cpu)
+{
+	uint64_t share = cpu->pmu.guest;
+
+	for (uint64_t i = 0; i < cpu->boot->nr_cpus; i++) {
+		uint64_t guest = __atomic_load_n(&cpu_at(cpu, i)->pmu.guest, __ATOMIC_RELAXED);
+
+		if (guest)
+			share &= guest;
+	}
+	return share;
+}
+
+/*
  * The guest's share of what the hardware's leaf announces. In version 6 that is not all: leaf 23H has the rest, and a
  * share of more than the eight general-purpose counters here is said to be eight.
  */
@@ -57,8 +74,9 @@ static void pmu_leaf(const struct cpu *cpu, uint32_t regs[4])
 	const struct pmu *pmu = &cpu->pmu;
 	uint32_t version = pmu->caps.version < 6 ? pmu->caps.version : 6;
 	uint32_t announced = (uint32_t)(BIT(regs[EDX] & CPUID_PMU_EDX_FIXED) - 1) | (version >= 5 ? regs[ECX] : 0);
-	uint32_t fixed = (uint32_t)(pmu->guest >> 32) & announced;
-	uint32_t counters = (uint32_t)__builtin_popcountll(pmu->guest & BITS(31, 0));
+	uint64_t share = common_share(cpu);
+	uint32_t fixed = (uint32_t)(share >> 32) & announced;
+	uint32_t counters = (uint32_t)__builtin_popcountll(share & BITS(31, 0));
 	uint32_t most = (uint32_t)FIELD_GET(CPUID_PMU_EAX_COUNTERS, regs[EAX]);
 	uint64_t eax = regs[EAX] & ~(CPUID_PMU_EAX_VERSION | CPUID_PMU_EAX_COUNTERS);
 	uint64_t edx = regs[EDX] & ~CPUID_PMU_EDX_FIXED;

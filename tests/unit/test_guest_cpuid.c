@@ -92,6 +92,36 @@ static void features(void **state)
 	check(1, 0, ALL_ZEROS);
 }
 
+/* Cores of two kinds: each is told in leaf 0AH what all have, in leaf 23H what it has itself. */
+static void pmu_of_two_kinds(void **state)
+{
+	static struct cpu cpus[2];
+
+	(void)state;
+	boot.nr_cpus = 2;
+	boot.cpu_area_size = sizeof(cpus[0]);
+	for (unsigned i = 0; i < 2; i++) {
+		cpus[i] = (struct cpu){ .id = i, .ops = &ops, .boot = &boot, .guest.rax = 0xa };
+		cpus[i].pmu.caps.version = 6;
+	}
+	cpus[0].pmu.guest = BITS(7, 0) | BITS(35, 32);
+	hardware = (struct leaf){ 0x08300806, 0, 0x7, 0x603 };
+	assert_int_equal(guest_cpuid(&cpus[0]), ADVANCE); /* the other hasn't started */
+	assert_int_equal(cpus[0].guest.rax, 0x08300806);
+	cpus[1].pmu.guest = BITS(5, 0) | BITS(34, 32);
+	for (unsigned i = 0; i < 2; i++) {
+		cpus[i].guest.rax = 0xa;
+		assert_int_equal(guest_cpuid(&cpus[i]), ADVANCE);
+		assert_int_equal(cpus[i].guest.rax, 0x08300606);
+		assert_int_equal(cpus[i].guest.rcx, 0x7);
+		cpus[i].guest.rax = 0x23;
+		cpus[i].guest.rcx = 1;
+		assert_int_equal(guest_cpuid(&cpus[i]), ADVANCE);
+		assert_int_equal(cpus[i].guest.rax, i ? 0x3f : 0xff);
+		assert_int_equal(cpus[i].guest.rbx, i ? 0x7 : 0xf);
+	}
+}
+
 static void debug_store_comes_with_pebs(void **state)
 {
 	uint32_t gone = 1u << 5 | 1u << 6 | 1u << 27;
@@ -238,6 +268,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(features, setup),
 		cmocka_unit_test_setup(debug_store_comes_with_pebs, setup),
+		cmocka_unit_test_setup(pmu_of_two_kinds, setup),
 		cmocka_unit_test_setup(extended_features, setup),
 		cmocka_unit_test_setup(pmu_share, setup),
 		cmocka_unit_test_setup(pmu_versions, setup),
