@@ -37,6 +37,7 @@ help:
 	@echo 'make contract        has each sentence of docs/contract.md a test that ran and passed?'
 	@echo 'make machine-test    the test machine by itself'
 	@echo 'make guest-test      tiny guests, bare and under pmuvisor, on three processors;  make linux-test  Linux so'
+	@echo 'make soak            four CPUs for hours: NMI storms, processors offline and online, PMIs of both sides'
 	@echo 'make lint            static analysis and a build with clang;  make format  clang-format'
 	@echo 'make clean           removes what was built (not the test machine; rm -r build does)'
 

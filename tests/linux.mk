@@ -49,4 +49,11 @@ linux-test: $(LINUX_GUEST) $(BUILD)/pmuvisor.efi $(BUILD)/machine/bochs
 	tests/machine/serve icelake sapphire_rapids arrow_lake -- tests/linux/all.sh $(LINUX)
 .PHONY: linux-test
 
+# Four CPUs, ten emulated minutes and more: an hour or two.
+SOAK_NMIS	:= 200000
+SOAK_ROUNDS	:= 100
+soak: $(LINUX_GUEST) $(BUILD)/pmuvisor.efi guests machine
+	tests/soak $(SOAK_NMIS) $(SOAK_ROUNDS)
+.PHONY: soak
+
 -include $(wildcard $(LINUX)/*.d)

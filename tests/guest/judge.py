@@ -21,7 +21,8 @@ FIRMWARE_GOES_ON = re.compile(r"^1\.\.\d+$.*^BdsDxe: loading", re.MULTILINE | re
 AFTERWARDS = {
     "returns": {"com1": FIRMWARE_GOES_ON, "com2": FINAL_DUMP},
     "pebs_hostile": {"com2": re.compile(r"^  pebs .* hidden [1-9]\d* hidden-records [1-9]", re.MULTILINE)},
-    "triple_fault": {"com2": re.compile(r"^pmuvisor stop ", re.MULTILINE)},
+    "triple_fault": {"com2": re.compile(r"^pmuvisor stop cpu (?P<cpu>\d+) .*^pmuvisor dump .* cpu (?P=cpu) .*^end$",
+                                        re.MULTILINE | re.DOTALL)},
 }
 
 

@@ -75,7 +75,7 @@ scenario_smp() {
 		sample_on "$cpu"
 	done
 	check smp_backtraces equal "$(backtraces)" "$cpus"
-	for cpu in $(seq 1 $((cpus - 1))); do
+	for cpu in $(seq "${rounds:-1}" | sed "s/.*/$(seq -s ' ' 1 $((cpus - 1)))/"); do
 		echo 0 >/sys/devices/system/cpu/cpu$cpu/online
 		check "smp_cpu${cpu}_offline" equal "$(cpus_in /sys/devices/system/cpu/online)" $((cpus - 1))
 		echo 1 >/sys/devices/system/cpu/cpu$cpu/online
