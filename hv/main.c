@@ -22,6 +22,7 @@ static int start(struct cpu *cpu, struct handoff *handoff)
 	}
 	cpu->time.started = reg_rdtsc();
 	cpu->time.root = -cpu->time.started;
+	report_publish(cpu);
 	if (cpu->id)
 		dump_tick(cpu);
 	else
