@@ -214,7 +214,8 @@ static const struct range closed[] = {
 /* Those of each kind of LBRs, unless the guest has that kind; and of the last branch before an exception. */
 static const struct range legacy_lbr[] = {
 	{ 0x1c8, 0x1c9, TRAP_BOTH },
-	{ 0x680, 0x6ff, TRAP_BOTH },
+	{ 0x680, 0x69f, TRAP_BOTH },
+	{ 0x6c0, 0x6df, TRAP_BOTH }, /* CET lies between, and the TSC deadline behind */
 	{ 0xdc0, 0xddf, TRAP_BOTH },
 };
 
