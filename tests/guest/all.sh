@@ -101,6 +101,10 @@ cases() {
 		echo "MODEL=$model TAG=both-outside tests/guest/run.sh shared lbr_cost 'lbr = both'" \
 			"'event = branches:guest period=10000019' 'event = instructions:host' $quiet"
 	done
+	# Cores of two kinds: bare, so far.
+	for guest in hybrid smp; do
+		echo "MODEL=arrow_lake,arrow_lake_e CPUS=4 tests/guest/run.sh bare $guest"
+	done
 	# Bare, so far.
 	for model in $amd_models; do
 		for guest in $amd_guests; do

@@ -18,7 +18,7 @@ model=${MODEL:-icelake}
 cpus=${CPUS:-1}
 tag=${TAG:-}
 [ "$cpus" = 1 ] || tag=cpus$cpus${tag:+-$tag}
-[ "$model" = icelake ] || tag=$model${tag:+-$tag}
+[ "$model" = icelake ] || tag=${model//,/+}${tag:+-$tag} # no comma in a path: Bochs would end it there
 build=${BUILD:-build}
 efi=$build/tests/guest/$name.efi
 out=$build/tests/guest/out/$mode-$name${tag:+-$tag}

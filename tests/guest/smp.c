@@ -259,9 +259,22 @@ static void test_all(const char *when, uint64_t apic_mode)
 	test_counts(when);
 }
 
+/* Leaf 0AH tells what cores of all kinds have. */
+static void keep_to_common(void)
+{
+	struct cpuid_regs leaf = cpuid(0x0a, 0);
+	unsigned nr_gp = leaf.eax >> 8 & 0xff, nr_fixed = leaf.edx & 0x1f;
+
+	if (pmu.nr_gp > nr_gp)
+		pmu.nr_gp = nr_gp;
+	pmu.gp_mask &= BIT(nr_gp) - 1;
+	pmu.fixed_mask &= (BIT(nr_fixed) - 1) << 32;
+}
+
 void test_main(void)
 {
 	pmu_init();
+	keep_to_common();
 	nr_processors = smp_processors();
 	nmis = (unsigned)boot_number("nmis", NMIS);
 	tap_equal(nr_processors, boot_number("cpus", nr_processors), "processors that CPUID tells of");

@@ -189,6 +189,7 @@ static struct pmu_model_caps pmu_of_this_run(unsigned number)
 	if (!named)
 		end(MACHINE_EXIT_BROKEN, "there is no processor of the name in " ENV_CPU);
 	caps = *named;
+	caps.hybrid = names && strchr(names, ',');
 	if (skid)
 		caps.pmi_skid = strtoul(skid, NULL, 0);
 	if (pebs && !strcmp(pebs, "legacy"))

@@ -74,6 +74,7 @@ const struct pmu_model_caps pmu_model_sapphire_rapids = {
 const struct pmu_model_caps pmu_model_arrow_lake = {
 	.name = "arrow_lake",
 	.signature = 0xc0662,
+	.core = 0x40000000,
 	.version = 6,
 	.nr_gp = 10,
 	.nr_fixed = 4,
@@ -94,6 +95,34 @@ const struct pmu_model_caps pmu_model_arrow_lake = {
 	.pebs_sources = { 0x0, 0x1, 0x8, 0x11 },
 	.metrics_level_2 = true,
 	.pebs_frontend = 0x7fff1f,
+	.linear_width = 48,
+};
+
+/*
+ * SDM Vol. 3B, "Skymont", as far as counters 4 to 6 of the fixed ones are not needed for it; the native model as Linux
+ * knows it (INTEL_ATOM_SKT_NATIVE_ID). It has no slots and metrics, so event 7 is not there. Loads and stores have no
+ * events CDH.
+ */
+const struct pmu_model_caps pmu_model_arrow_lake_e = {
+	.name = "arrow_lake_e",
+	.signature = 0xc0662,
+	.core = 0x20000003,
+	.version = 6,
+	.nr_gp = 8,
+	.nr_fixed = 3,
+	.common_fixed = 3,
+	.width = 48,
+	.events = 0x1d7f & MODELLED_EVENTS,
+	.common_events = 0x1d7f & MODELLED_EVENTS,
+	.umask2 = true,
+	.eq = true,
+	.reference_is_tsc = true,
+	.saves_global_ctrl = true,
+	.perf_capabilities = 0x76ff & MODELLED_CAPABILITIES,
+	.arch_lbr = { 0x4000000b, 0x7, 0xf0007 & MODELLED_LBR_EXTRAS },
+	.pebs_pdist = BIT(0) | BIT(32),
+	.pebs_ept_friendly = true,
+	.pebs_sources = { 0x0, 0x1, 0x8, 0x11 },
 	.linear_width = 48,
 };
 
@@ -120,8 +149,9 @@ const struct pmu_model_caps pmu_model_zen4 = {
 
 const struct pmu_model_caps *pmu_model_named(const char *name)
 {
-	static const struct pmu_model_caps *const all[] = { &pmu_model_icelake, &pmu_model_sapphire_rapids,
-							    &pmu_model_arrow_lake, &pmu_model_zen3, &pmu_model_zen4 };
+	static const struct pmu_model_caps *const all[] = { &pmu_model_icelake,    &pmu_model_sapphire_rapids,
+							    &pmu_model_arrow_lake, &pmu_model_arrow_lake_e,
+							    &pmu_model_zen3,       &pmu_model_zen4 };
 
 	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (!strcmp(all[i]->name, name))

@@ -11,6 +11,7 @@ enum { EAX, EBX, ECX, EDX };
 #define LEAF_FEATURES          0x01
 #define LEAF_EXTENDED_FEATURES 0x07
 #define LEAF_PMU               0x0a
+#define LEAF_CORE              0x1a
 #define LEAF_ARCH_LBR          0x1c
 #define LEAF_PMU_EXTENDED      0x23
 
@@ -46,6 +47,8 @@ static void extended_features(const struct pmu_model_caps *caps, uint32_t sublea
 	if (subleaf == 0) {
 		put(&regs[EBX], 25, false);
 		put(&regs[EDX], 19, caps->arch_lbr[0]);
+		if (caps->hybrid)
+			put(&regs[EDX], 15, true);
 	}
 	if (subleaf == 1)
 		put(&regs[EAX], 8, caps->version >= 6);
@@ -87,6 +90,15 @@ static void perfmon_extended(const struct pmu_model_caps *caps, uint32_t subleaf
 	}
 }
 
+/* Which kind of core this is: "Native Model ID Enumeration Leaf". Of others the emulator's answer stays. */
+static void core(const struct pmu_model_caps *caps, uint32_t regs[4])
+{
+	if (!caps->hybrid)
+		return;
+	memset(regs, 0, 4 * sizeof(regs[0]));
+	regs[EAX] = caps->core;
+}
+
 static void arch_lbr(const struct pmu_model_caps *caps, uint32_t regs[4])
 {
 	memcpy(regs, caps->arch_lbr, sizeof(caps->arch_lbr));
@@ -106,6 +118,7 @@ void pmu_model_cpuid(const struct pmu_model *model, uint32_t leaf, uint32_t subl
 	case LEAF_FEATURES: features(caps, regs); break;
 	case LEAF_EXTENDED_FEATURES: extended_features(caps, subleaf, regs); break;
 	case LEAF_PMU: perfmon(caps, regs); break;
+	case LEAF_CORE: core(caps, regs); break;
 	case LEAF_ARCH_LBR: arch_lbr(caps, regs); break;
 	case LEAF_PMU_EXTENDED: perfmon_extended(caps, subleaf, regs); break;
 	}

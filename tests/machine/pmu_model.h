@@ -34,6 +34,8 @@ struct pmu_model_caps {
 	const char *name;
 	uint32_t signature; /* family, model and stepping: CPUID.01H:EAX */
 	enum pmu_model_vendor vendor;
+	uint32_t core;              /* kind and native model of the core: CPUID.1AH:EAX of a hybrid package; 0: none */
+	bool hybrid;                /* there are cores of other kinds in the package; the caller's to say */
 	unsigned version;           /* CPUID.0AH:EAX[7:0]: 4 to 6 */
 	unsigned nr_gp;             /* 1..10; above 8 only in version 6 */
 	unsigned nr_fixed;          /* 0..4, contiguous from 0 */
@@ -64,7 +66,8 @@ struct pmu_model_caps {
 	bool vnmi;         /* CPUID.8000_000AH:EDX[25]: virtual NMIs */
 	unsigned pmi_skid; /* instructions that still retire between an overflow and its PMI */
 };
-extern const struct pmu_model_caps pmu_model_icelake, pmu_model_sapphire_rapids, pmu_model_arrow_lake;
+extern const struct pmu_model_caps pmu_model_icelake, pmu_model_sapphire_rapids, pmu_model_arrow_lake,
+	pmu_model_arrow_lake_e;
 extern const struct pmu_model_caps pmu_model_zen3, pmu_model_zen4;
 /* NULL: there is none of that name. */
 const struct pmu_model_caps *pmu_model_named(const char *name);

@@ -78,12 +78,38 @@ static void cpuid_of_arrow_lake(void **state)
 	assert_int_equal(highest_leaf(&pmu_model_arrow_lake), 0x23);
 }
 
+/* Leaf 0AH is the same in every core of the package; others tell them apart. */
+static void cpuid_of_a_hybrid_package(void **state)
+{
+	static const struct answer performance[] = {
+		{ 0x07, 0, { ONES, ~(1u << 25), ONES, ONES } },
+		{ 0x0a, 0, { 0x0c300806, 0x280, 0x7, 0x8603 } },
+		{ 0x1a, 0, { 0x40000000, 0, 0, 0 } },
+		{ 0x23, 1, { 0x3ff, 0xf, 0, 0 } },
+		{ 0x23, 3, { 0xdff, 0, 0, 0 } },
+	};
+	static const struct answer efficient[] = {
+		{ 0x07, 0, { ONES, ~(1u << 25), ONES, ONES } },
+		{ 0x0a, 0, { 0x0c300806, 0x280, 0x7, 0x8603 } },
+		{ 0x1a, 0, { 0x20000003, 0, 0, 0 } },
+		{ 0x23, 1, { 0xff, 0x7, 0, 0 } },
+		{ 0x23, 3, { 0xd7f, 0, 0, 0 } },
+	};
+	struct pmu_model_caps p = pmu_model_arrow_lake, e = pmu_model_arrow_lake_e;
+
+	(void)state;
+	p.hybrid = e.hybrid = true;
+	check_cpuid(&p, performance, sizeof(performance) / sizeof(performance[0]));
+	check_cpuid(&e, efficient, sizeof(efficient) / sizeof(efficient[0]));
+}
+
 static void processors_have_names(void **state)
 {
 	(void)state;
 	assert_ptr_equal(pmu_model_named("icelake"), &pmu_model_icelake);
 	assert_ptr_equal(pmu_model_named("sapphire_rapids"), &pmu_model_sapphire_rapids);
 	assert_ptr_equal(pmu_model_named("arrow_lake"), &pmu_model_arrow_lake);
+	assert_ptr_equal(pmu_model_named("arrow_lake_e"), &pmu_model_arrow_lake_e);
 	assert_null(pmu_model_named("arrow"));
 }
 
@@ -252,6 +278,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(cpuid_of_sapphire_rapids),
 		cmocka_unit_test(cpuid_of_arrow_lake),
+		cmocka_unit_test(cpuid_of_a_hybrid_package),
 		cmocka_unit_test(processors_have_names),
 		VERSION_6_TEST(every_register_of_the_block),
 		VERSION_6_TEST(block_takes_full_width),
