@@ -105,6 +105,11 @@ cases() {
 	for guest in hybrid smp; do
 		echo "MODEL=arrow_lake,arrow_lake_e CPUS=4 tests/guest/run.sh bare $guest"
 	done
+	# Under pmuvisor each has a partition of its own.
+	for mode in direct shared; do
+		echo "MODEL=arrow_lake,arrow_lake_e CPUS=4 GUEST_ARGS=host-counters=2 tests/guest/run.sh $mode hybrid"
+		echo "MODEL=arrow_lake,arrow_lake_e CPUS=4 GUEST_ARGS=dump=1 tests/guest/run.sh $mode smp"
+	done
 	# Bare, so far.
 	for model in $amd_models; do
 		for guest in $amd_guests; do

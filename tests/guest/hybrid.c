@@ -95,6 +95,8 @@ static void judge(unsigned n)
 	tap_equal(look->counted, BIT(nr_gp + 1) - 1, "each of its counters counts the work, the last wrong one %lu",
 		  look->wrong);
 	tap_equal((uint64_t)look->beyond_msr, FAULT_GP, "the next counter's register faults");
+	if (boot_mode() == MODE_DIRECT)
+		return; /* deviations 1 and 2 in docs/contract.md: there the host's are within reach of these two */
 	tap_equal((uint64_t)look->beyond_rdpmc, FAULT_GP, "its RDPMC faults");
 	tap_equal((uint64_t)look->beyond_enable, FAULT_GP, "its bit of GLOBAL_CTRL faults");
 }
