@@ -1,7 +1,7 @@
 #include "loader.h"
 
 #include "arch/x86/cpuid.h"
-#include "arch/x86/ept.h"
+#include "arch/x86/guest_map.h"
 #include "arch/x86/msr.h"
 #include "arch/x86/requirements.h"
 #include "hv/sentence.h"
@@ -28,7 +28,7 @@ static bool find_out(struct check *check)
 	}
 	physical_bits = processor.cpuid(CPUID_ADDRESS_SIZES, 0).eax & 0xff;
 	variable_mtrrs = (unsigned)FIELD_GET(MTRRCAP_VARIABLE, processor.rdmsr(MSR_IA32_MTRRCAP));
-	check->ept_pages = ept_pool_pages(physical_bits, variable_mtrrs);
+	check->ept_pages = guest_map_pool_pages(physical_bits, variable_mtrrs);
 	return config_fits(check->config, pmu_general_counters(&processor), pmu_fixed_counters(&processor), check->why);
 }
 

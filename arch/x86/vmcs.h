@@ -204,6 +204,11 @@ enum vmx_exit_reason {
 #define IO_QUALIFICATION_STRING     BIT(4)
 #define IO_QUALIFICATION_PORT       BITS(31, 16)
 
+/* "Extended-Page-Table Pointer (EPTP)", and the entries' memory type */
+#define EPT_POINTER_WB     6
+#define EPT_POINTER_WALK_4 FIELD_PUT(BITS(5, 3), 3) /* page-walk length, less one */
+#define EPT_MEMTYPE        BITS(5, 3)
+
 /* One entry of an MSR area. "VM-Exit Controls for MSRs" */
 struct vmx_msr_entry {
 	uint32_t index;

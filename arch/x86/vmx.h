@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "ept.h"
+#include "guest_space.h"
 #include "firmware.h"
 #include "hv/cpu.h"
 #include "msr_bitmap.h"
@@ -23,7 +23,7 @@ struct vmx_cpu {
 	struct vmx_region vmxon, vmcs;
 	struct vmx_msr_bitmap bitmap_open, bitmap_closed;
 	uint8_t io_bitmap[2 * PAGE_SIZE];
-	uint8_t decoy[PAGE_SIZE]; /* all ones: what a guest finds where pmuvisor is */
+	struct guest_space space;
 	struct vmx_msr_area msrs;
 	uint64_t pin, proc;             /* the controls as last written */
 	uint64_t guest_ctrl, host_ctrl; /* PERF_GLOBAL_CTRL as last written */
@@ -34,8 +34,6 @@ struct vmx_cpu {
 	bool pebs_active;               /* PEBS_ENABLE is in the MSR lists, and is not trapped while open */
 	bool saves_ctrl;                /* the exit control that saves PERF_GLOBAL_CTRL exists: no MSR list needed */
 	unsigned timer_shift;           /* VMX-preemption timer: TSC ticks >> this */
-	struct ept ept;
-	struct mtrrs mtrrs; /* that it follows */
 };
 
 static inline struct vmx_cpu *vmx_of(const struct cpu *cpu)
@@ -81,7 +79,7 @@ void vmx_cpu_leave(struct cpu *cpu);
 enum verdict vmx_handle(struct cpu *cpu, const struct vm_exit *exit);
 void vmx_remap(struct cpu *cpu);
 /* Forgets the translations of this map, also those of an earlier user of VMX. */
-void vmx_flush_ept(const struct ept *ept);
+void vmx_flush_ept(struct cpu *cpu);
 void vmx_trap_apic(struct cpu *cpu, bool trapped);
 /* An EPT violation in the middle of delivering an event, or of an IRET: the event and the blocking are put back. */
 void vmx_restore_event(uint64_t qualification);

@@ -9,10 +9,10 @@
 /* "Exit Qualification for Control-Register Accesses" */
 #define CR_NUMBER BITS(3, 0)
 
-void vmx_flush_ept(const struct ept *ept)
+void vmx_flush_ept(struct cpu *cpu)
 {
-	const uint64_t single_context = 1;
-	uint64_t descriptor[2] = { ept->pool_pa | EPT_POINTER_WB | EPT_POINTER_WALK_4, 0 };
+	const uint64_t single_context = 1, pool_pa = vmx_of(cpu)->space.map.pool_pa;
+	uint64_t descriptor[2] = { pool_pa | EPT_POINTER_WB | EPT_POINTER_WALK_4, 0 };
 
 	asm volatile("invept %0, %1" : : "m"(descriptor), "r"(single_context) : "memory");
 }
@@ -20,29 +20,19 @@ void vmx_flush_ept(const struct ept *ept)
 void vmx_remap(struct cpu *cpu)
 {
 	struct vmx_cpu *vmx = vmx_of(cpu);
-	struct ept *ept = &vmx->ept;
-	struct mtrrs mtrrs;
 
-	mtrr_read(&mtrrs);
-	if (ept->apic_pa == cpu->apic_page && mtrr_equal(&mtrrs, &vmx->mtrrs))
+	if (!guest_space_follow(cpu, &vmx->space))
 		return;
-	vmx->mtrrs = mtrrs;
-	ept->apic_pa = cpu->apic_page;
 	vmx->apic_trapped = false; /* the gate traps it again */
 	cpu->pmu.gate.dirty = true;
-	if (!ept_build(ept, &mtrrs))
-		vmx_access_failed("the MTRRs ask for more page tables than there are:", 0);
-	vmx_flush_ept(ept);
+	vmx_flush_ept(cpu);
 }
 
 void vmx_trap_apic(struct cpu *cpu, bool trapped)
 {
-	struct vmx_cpu *vmx = vmx_of(cpu);
-	uint64_t *entry = ept_page_entry(&vmx->ept, cpu->apic_page);
-
-	vmx->apic_trapped = trapped;
-	*entry = trapped ? *entry & ~EPT_RWX : *entry | EPT_RWX;
-	vmx_flush_ept(&vmx->ept);
+	vmx_of(cpu)->apic_trapped = trapped;
+	guest_space_trap_apic(cpu, &vmx_of(cpu)->space, trapped);
+	vmx_flush_ept(cpu);
 }
 
 /*
@@ -87,20 +77,11 @@ void vmx_restore_event(uint64_t qualification)
 	redeliver();
 }
 
-/*
- * Nothing is where pmuvisor is: a page of ones takes the place of the page touched, so that an access of any kind or
- * size finishes without an instruction being decoded here. It is the guest's to write on; nobody else looks at it. A
- * PEBS record goes there too, when the processor tries it again after the entry.
- */
+/* A PEBS record goes to the page of ones too, when the processor tries it again after the entry. */
 static enum verdict hidden_memory(struct cpu *cpu, const struct vm_exit *exit)
 {
-	struct vmx_cpu *vmx = vmx_of(cpu);
-	uint64_t *entry;
-
-	if (exit->address - vmx->ept.hidden_pa >= vmx->ept.hidden_size)
+	if (!guest_space_touch_hidden(&vmx_of(cpu)->space, exit->address))
 		return STOP;
-	entry = ept_page_entry(&vmx->ept, exit->address);
-	*entry = hv_pa(vmx->decoy) | FIELD_PUT(EPT_MEMTYPE, MEMTYPE_WB) | EPT_RWX;
 	if (exit->detail & EPT_VIOLATION_ASYNCHRONOUS)
 		cpu->pmu.pebs.stats.hidden_records++;
 	else
@@ -181,7 +162,7 @@ static enum verdict init_signal(struct cpu *cpu)
 	vmcs_write(VMCS_GUEST_ACTIVITY, boot_processor ? ACTIVITY_ACTIVE : ACTIVITY_WAIT_SIPI);
 	apic_reset();
 	pmu_reset(cpu);
-	vmx_flush_ept(&vmx_of(cpu)->ept); /* the TLB is emptied; entries of a VPID outlive the paging they came from */
+	vmx_flush_ept(cpu); /* the TLB is emptied; entries of a VPID outlive the paging they came from */
 	return RESUME;
 }
 

@@ -83,7 +83,7 @@ static void setup_bitmaps(struct cpu *cpu)
 	vmcs_write(VMCS_IO_BITMAP_A, hv_pa(vmx->io_bitmap));
 	vmcs_write(VMCS_IO_BITMAP_B, hv_pa(vmx->io_bitmap + PAGE_SIZE));
 	vmcs_write(VMCS_MSR_BITMAP, hv_pa(&vmx->bitmap_closed));
-	vmcs_write(VMCS_EPT_POINTER, vmx->ept.pool_pa | EPT_POINTER_WB | EPT_POINTER_WALK_4);
+	vmcs_write(VMCS_EPT_POINTER, vmx->space.map.pool_pa | EPT_POINTER_WB | EPT_POINTER_WALK_4);
 }
 
 static void setup_host(struct cpu *cpu)

@@ -47,23 +47,6 @@ static void set_control_registers(const struct firmware *firmware)
 	asm volatile("mov %0, %%cr4" : : "r"(cr4));
 }
 
-static bool init_ept(struct cpu *cpu)
-{
-	struct ept *ept = &vmx_of(cpu)->ept;
-	uint32_t regs[4];
-
-	reg_cpuid(CPUID_ADDRESS_SIZES, 0, regs);
-	ept->pool = (uint64_t *)(cpu->boot->ept_pools + cpu->id * cpu->boot->ept_pages * PAGE_SIZE);
-	ept->pool_pa = hv_pa(ept->pool);
-	ept->pages = cpu->boot->ept_pages;
-	ept->physical_bits = regs[0] & 0xff;
-	ept->hidden_pa = cpu->boot->region_pa;
-	ept->hidden_size = cpu->boot->region_size;
-	ept->apic_pa = cpu->apic_page;
-	mtrr_read(&vmx_of(cpu)->mtrrs);
-	return ept_build(ept, &vmx_of(cpu)->mtrrs);
-}
-
 static void init_regions(struct vmx_cpu *vmx)
 {
 	uint32_t revision = (uint32_t)(reg_rdmsr(MSR_IA32_VMX_BASIC) & VMX_BASIC_REVISION);
@@ -71,8 +54,6 @@ static void init_regions(struct vmx_cpu *vmx)
 	vmx->vmxon.revision = revision;
 	vmx->vmcs.revision = revision;
 	vmx->timer_shift = (unsigned)(reg_rdmsr(MSR_IA32_VMX_MISC) & VMX_MISC_TIMER_RATE);
-	for (unsigned i = 0; i < sizeof(vmx->decoy); i++)
-		vmx->decoy[i] = 0xff;
 }
 
 int vmx_cpu_init(struct cpu *cpu, struct handoff *handoff)
@@ -81,7 +62,7 @@ int vmx_cpu_init(struct cpu *cpu, struct handoff *handoff)
 	const struct firmware *firmware = &cpu_area(cpu)->firmware;
 
 	init_regions(vmx);
-	if (!init_ept(cpu))
+	if (!guest_space_init(cpu, &vmx->space, EPT_MEMTYPE))
 		return REFUSE(handoff, "the MTRRs divide memory into more pieces than pmuvisor has page tables for.");
 	set_control_registers(firmware);
 	if (!vmxon(hv_pa(&vmx->vmxon)))
@@ -90,7 +71,7 @@ int vmx_cpu_init(struct cpu *cpu, struct handoff *handoff)
 		asm volatile("vmxoff");
 		return REFUSE(handoff, "the processor did not take pmuvisor's VMCS.");
 	}
-	vmx_flush_ept(&vmx->ept);
+	vmx_flush_ept(cpu);
 	vmx_setup(cpu, handoff, firmware);
 	return 0;
 }

@@ -7,8 +7,9 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "arch/x86/ept.h"
+#include "arch/x86/guest_map.h"
 #include "arch/x86/reg.h"
+#include "arch/x86/vmcs.h"
 #include "mtrr_reference.h"
 
 #define PAGE    UINT64_C(0x1000)
@@ -18,7 +19,7 @@
 #define POINTS  256
 
 static struct mtrrs mtrrs;
-static struct ept ept;
+static struct guest_map map;
 static uint64_t limit;
 static uint64_t points[POINTS]; /* in order: where anything may change */
 static unsigned nr_points;
@@ -32,34 +33,35 @@ uint64_t reg_rdmsr(uint32_t msr)
 
 static void build(unsigned physical_bits, unsigned pages)
 {
-	free(ept.pool);
-	ept.physical_bits = physical_bits;
-	ept.pages = pages;
-	ept.pool_pa = POOL_PA;
-	ept.pool = aligned_alloc(PAGE, pages * PAGE);
-	assert_non_null(ept.pool);
-	memset(ept.pool, 0xee, pages * PAGE);
+	free(map.pool);
+	map.physical_bits = physical_bits;
+	map.pages = pages;
+	map.pool_pa = POOL_PA;
+	map.pool = aligned_alloc(PAGE, pages * PAGE);
+	assert_non_null(map.pool);
+	memset(map.pool, 0xee, pages * PAGE);
 	limit = BIT(physical_bits < 48 ? physical_bits : 48);
-	assert_true(ept_build(&ept, &mtrrs));
-	assert_in_range(ept.used, 1, pages);
+	assert_true(guest_map_build(&map, &mtrrs));
+	assert_in_range(map.used, 1, pages);
 }
 
 static int setup(void **state)
 {
 	(void)state;
 	memset(&mtrrs, 0, sizeof(mtrrs));
-	memset(&ept, 0, sizeof(ept));
+	memset(&map, 0, sizeof(map));
 	mtrrs.default_type = 0x800 | MEMTYPE_WB;
-	ept.hidden_pa = 0x7f000000;
-	ept.hidden_size = 2 * MIB;
-	ept.apic_pa = 0xfee00000;
+	map.memtype = EPT_MEMTYPE;
+	map.hidden_pa = 0x7f000000;
+	map.hidden_size = 2 * MIB;
+	map.apic_pa = 0xfee00000;
 	return 0;
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	free(ept.pool);
+	free(map.pool);
 	return 0;
 }
 
@@ -71,8 +73,8 @@ static uint64_t walk(uint64_t pa, uint64_t *size)
 	for (int shift = 39; shift >= 12; shift -= 9) {
 		uint64_t table = entry & UINT64_C(0x000ffffffffff000);
 
-		assert_in_range(table, POOL_PA, POOL_PA + (ept.used - 1) * PAGE);
-		entry = ept.pool[(table - POOL_PA) / 8 + (pa >> shift & 511)];
+		assert_in_range(table, POOL_PA, POOL_PA + (map.used - 1) * PAGE);
+		entry = map.pool[(table - POOL_PA) / 8 + (pa >> shift & 511)];
 		*size = UINT64_C(1) << shift;
 		if (!(entry & 7) || shift == 12 || entry & 0x80)
 			break;
@@ -84,7 +86,7 @@ static uint64_t walk(uint64_t pa, uint64_t *size)
 
 static bool is_hidden(uint64_t pa)
 {
-	return pa >= ept.hidden_pa && pa < ept.hidden_pa + ept.hidden_size;
+	return pa >= map.hidden_pa && pa < map.hidden_pa + map.hidden_size;
 }
 
 static int compare_points(const void *a, const void *b)
@@ -111,25 +113,25 @@ static void find_points(void)
 		uint64_t mask = mtrrs.range[i].mask & ~UINT64_C(0xfff);
 
 		add_point(mtrrs.range[i].base & mask);
-		add_point((mtrrs.range[i].base & mask) + BIT(ept.physical_bits) - mask);
+		add_point((mtrrs.range[i].base & mask) + BIT(map.physical_bits) - mask);
 	}
-	add_point(ept.hidden_pa);
-	add_point(ept.hidden_pa + ept.hidden_size);
-	add_point(ept.apic_pa);
-	add_point(ept.apic_pa + PAGE);
+	add_point(map.hidden_pa);
+	add_point(map.hidden_pa + map.hidden_size);
+	add_point(map.apic_pa);
+	add_point(map.apic_pa + PAGE);
 	qsort(points, nr_points, sizeof(points[0]), compare_points);
 }
 
 /* Is all from `start` on of one type, nothing of it hidden, and the APIC's page not in it? */
 static bool is_uniform(uint64_t start, uint64_t size)
 {
-	unsigned type = reference_type(&mtrrs, start, ept.physical_bits);
+	unsigned type = reference_type(&mtrrs, start, map.physical_bits);
 
-	if (is_hidden(start) || start + size > limit || ept.apic_pa - start < size)
+	if (is_hidden(start) || start + size > limit || map.apic_pa - start < size)
 		return false;
 	for (unsigned i = 0; i < nr_points; i++) {
 		if (points[i] - start < size &&
-		    (is_hidden(points[i]) || reference_type(&mtrrs, points[i], ept.physical_bits) != type))
+		    (is_hidden(points[i]) || reference_type(&mtrrs, points[i], map.physical_bits) != type))
 			return false;
 	}
 	return true;
@@ -153,9 +155,9 @@ static void check_address(uint64_t pa)
 		assert_int_equal(size, PAGE);
 		return;
 	}
-	type = reference_type(&mtrrs, pa, ept.physical_bits);
+	type = reference_type(&mtrrs, pa, map.physical_bits);
 	assert_int_equal(size, expected_size(pa));
-	assert_int_equal(entry, (pa & ~(size - 1)) | type << 3 | 7 | (size > PAGE ? 0x80 : 0));
+	assert_int_equal(entry, (pa & ~(size - 1)) | (map.memtype ? type << 3 : 0) | 7 | (size > PAGE ? 0x80 : 0));
 }
 
 static void check_map(uint64_t *seed)
@@ -169,7 +171,7 @@ static void check_map(uint64_t *seed)
 	}
 	for (unsigned i = 0; i < 64; i++)
 		check_address(random_number(seed) & (limit - 1));
-	for (uint64_t pa = ept.hidden_pa; pa < ept.hidden_pa + ept.hidden_size; pa += PAGE)
+	for (uint64_t pa = map.hidden_pa; pa < map.hidden_pa + map.hidden_size; pa += PAGE)
 		check_address(pa);
 	check_address(limit - 1);
 }
@@ -179,10 +181,10 @@ static void all_of_one_type(void **state)
 	uint64_t seed = 1;
 
 	(void)state;
-	build(36, ept_pool_pages(36, 0));
+	build(36, guest_map_pool_pages(36, 0));
 	check_map(&seed);
 	/* PML4, one PDPT, and for the region and the APIC's page a PD each and a page table each. */
-	assert_int_equal(ept.used, 1 + 1 + 2 + 2);
+	assert_int_equal(map.used, 1 + 1 + 2 + 2);
 }
 
 /* What a processor reaches beyond four levels is left out, and no table is made twice for it. */
@@ -193,9 +195,9 @@ static void widths(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(widths); i++) {
-		build(widths[i], ept_pool_pages(widths[i], 0));
+		build(widths[i], guest_map_pool_pages(widths[i], 0));
 		check_map(&seed);
-		assert_int_equal(ept.used, 1 + (limit > 512 * GIB ? limit / (512 * GIB) : 1) + 4);
+		assert_int_equal(map.used, 1 + (limit > 512 * GIB ? limit / (512 * GIB) : 1) + 4);
 	}
 }
 
@@ -207,9 +209,9 @@ static void fixed_ranges_split_the_first_pages_only(void **state)
 	mtrrs.default_type |= 0x400;
 	memset(mtrrs.fixed, MEMTYPE_WB, sizeof(mtrrs.fixed));
 	mtrrs.fixed[2] = 0; /* A0000H to BFFFFH: uncached */
-	build(39, ept_pool_pages(39, 10));
+	build(39, guest_map_pool_pages(39, 10));
 	check_map(&seed);
-	assert_int_equal(ept.used, 1 + 1 + 4 + 2);
+	assert_int_equal(map.used, 1 + 1 + 4 + 2);
 }
 
 /* Each boundary in a 1-GiB page of its own, the region across one more: the most tables there can be. */
@@ -225,21 +227,21 @@ static void worst_case_fits(void **state)
 		mtrrs.range[i].base = ((2 * i + 10) * GIB + (2 * i + 1) * MIB) | MEMTYPE_UC;
 		mtrrs.range[i].mask = (BIT(46) - PAGE) | 0x800;
 	}
-	ept.hidden_pa = 100 * GIB - 9 * MIB;
-	ept.hidden_size = 20 * MIB;
-	ept.apic_pa = 99 * GIB + 7 * MIB; /* moved, as the guest may */
-	build(46, ept_pool_pages(46, MTRR_MAX_VARIABLE));
+	map.hidden_pa = 100 * GIB - 9 * MIB;
+	map.hidden_size = 20 * MIB;
+	map.apic_pa = 99 * GIB + 7 * MIB; /* moved, as the guest may */
+	build(46, guest_map_pool_pages(46, MTRR_MAX_VARIABLE));
 	check_map(&seed);
-	assert_int_equal(ept.used, 1 + 128 + 2 + 2 * MTRR_MAX_VARIABLE + (2 + 11) + 1);
+	assert_int_equal(map.used, 1 + 128 + 2 + 2 * MTRR_MAX_VARIABLE + (2 + 11) + 1);
 }
 
 static void place_region(uint64_t *seed)
 {
-	ept.hidden_size = PAGE * (1 + random_below(seed, 24 * MIB / PAGE));
-	ept.hidden_pa = PAGE * (512 + random_below(seed, (4 * GIB - 64 * MIB) / PAGE));
+	map.hidden_size = PAGE * (1 + random_below(seed, 24 * MIB / PAGE));
+	map.hidden_pa = PAGE * (512 + random_below(seed, (4 * GIB - 64 * MIB) / PAGE));
 	do {
-		ept.apic_pa = random_below(seed, 2) ? 0xfee00000 : PAGE * random_below(seed, BIT(36) / PAGE);
-	} while (is_hidden(ept.apic_pa));
+		map.apic_pa = random_below(seed, 2) ? 0xfee00000 : PAGE * random_below(seed, BIT(36) / PAGE);
+	} while (is_hidden(map.apic_pa));
 }
 
 static void random_sets(void **state)
@@ -253,9 +255,16 @@ static void random_sets(void **state)
 
 		random_mtrrs(&mtrrs, bits, &seed);
 		place_region(&seed);
-		build(bits, ept_pool_pages(bits, mtrrs.variable));
+		build(bits, guest_map_pool_pages(bits, mtrrs.variable));
 		check_map(&seed);
 	}
+}
+
+/* Split where types meet, and none said: APM Vol. 2, "MTRRs and Page Size" and "Combining Memory Types, MTRRs". */
+static void nested_page_tables(void **state)
+{
+	map.memtype = 0;
+	random_sets(state);
 }
 
 /* The guest changes its MTRRs: the same pages, used again. */
@@ -267,8 +276,8 @@ static void built_again(void **state)
 	for (unsigned i = 0; i < 50; i++) {
 		random_mtrrs(&mtrrs, 40, &seed);
 		if (!i)
-			build(40, ept_pool_pages(40, MTRR_MAX_VARIABLE));
-		assert_true(ept_build(&ept, &mtrrs));
+			build(40, guest_map_pool_pages(40, MTRR_MAX_VARIABLE));
+		assert_true(guest_map_build(&map, &mtrrs));
 		check_map(&seed);
 	}
 }
@@ -279,29 +288,31 @@ static void pool_too_small(void **state)
 
 	(void)state;
 	build(36, 100);
-	needed = ept.used;
-	for (ept.pages = 1; ept.pages < needed; ept.pages++) {
-		small = aligned_alloc(PAGE, ept.pages * PAGE);
-		free(ept.pool);
-		ept.pool = small;
-		assert_false(ept_build(&ept, &mtrrs));
-		assert_int_equal(ept.used, ept.pages);
+	needed = map.used;
+	for (map.pages = 1; map.pages < needed; map.pages++) {
+		small = aligned_alloc(PAGE, map.pages * PAGE);
+		free(map.pool);
+		map.pool = small;
+		assert_false(guest_map_build(&map, &mtrrs));
+		assert_int_equal(map.used, map.pages);
 	}
 	build(36, (unsigned)needed);
 }
 
 static void entries_are_found(void **state)
 {
-	uint64_t last = ept.hidden_pa + ept.hidden_size - PAGE;
+	uint64_t last = map.hidden_pa + map.hidden_size - PAGE;
 	uint64_t size;
 
 	(void)state;
-	build(36, ept_pool_pages(36, 0));
-	*ept_page_entry(&ept, ept.hidden_pa) = 0x111007;
-	*ept_page_entry(&ept, last) = 0x222007;
-	assert_int_equal(walk(ept.hidden_pa, &size), 0x111007);
+	build(36, guest_map_pool_pages(36, 0));
+	*guest_map_page_entry(&map, map.hidden_pa) = 0x111007;
+	*guest_map_page_entry(&map, last) = 0x222007;
+	assert_int_equal(walk(map.hidden_pa, &size), 0x111007);
 	assert_int_equal(walk(last, &size), 0x222007);
-	assert_int_equal(*ept_page_entry(&ept, ept.apic_pa), 0xfee00000 | MEMTYPE_WB << 3 | 7);
+	guest_map_put(&map, last, 0x333000);
+	assert_int_equal(walk(last, &size), 0x333000 | MEMTYPE_WB << 3 | 7);
+	assert_int_equal(*guest_map_page_entry(&map, map.apic_pa), 0xfee00000 | MEMTYPE_WB << 3 | 7);
 }
 
 int main(void)
@@ -312,6 +323,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(fixed_ranges_split_the_first_pages_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(worst_case_fits, setup, teardown),
 		cmocka_unit_test_setup_teardown(random_sets, setup, teardown),
+		cmocka_unit_test_setup_teardown(nested_page_tables, setup, teardown),
 		cmocka_unit_test_setup_teardown(built_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(pool_too_small, setup, teardown),
 		cmocka_unit_test_setup_teardown(entries_are_found, setup, teardown),

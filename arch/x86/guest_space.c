@@ -1,0 +1,54 @@
+#include "guest_space.h"
+#include "cpuid.h"
+#include "hv/stop.h"
+#include "reg.h"
+
+bool guest_space_init(struct cpu *cpu, struct guest_space *space, uint64_t memtype)
+{
+	const struct boot_info *boot = cpu->boot;
+	struct guest_map *map = &space->map;
+	uint32_t regs[4];
+
+	reg_cpuid(CPUID_ADDRESS_SIZES, 0, regs);
+	map->pool = (uint64_t *)(boot->ept_pools + cpu->id * boot->ept_pages * PAGE_SIZE);
+	map->pool_pa = hv_pa(map->pool);
+	map->pages = boot->ept_pages;
+	map->physical_bits = regs[0] & 0xff;
+	map->memtype = memtype;
+	map->hidden_pa = boot->region_pa;
+	map->hidden_size = boot->region_size;
+	map->apic_pa = cpu->apic_page;
+	for (unsigned i = 0; i < sizeof(space->decoy); i++)
+		space->decoy[i] = 0xff;
+	mtrr_read(&space->mtrrs);
+	return guest_map_build(map, &space->mtrrs);
+}
+
+bool guest_space_follow(struct cpu *cpu, struct guest_space *space)
+{
+	struct mtrrs mtrrs;
+
+	mtrr_read(&mtrrs);
+	if (space->map.apic_pa == cpu->apic_page && mtrr_equal(&mtrrs, &space->mtrrs))
+		return false;
+	space->mtrrs = mtrrs;
+	space->map.apic_pa = cpu->apic_page;
+	if (!guest_map_build(&space->map, &mtrrs))
+		stop(cpu, "the MTRRs ask for more page tables than there are:", space->map.pages);
+	return true;
+}
+
+void guest_space_trap_apic(struct cpu *cpu, struct guest_space *space, bool trapped)
+{
+	uint64_t *entry = guest_map_page_entry(&space->map, cpu->apic_page);
+
+	*entry = trapped ? *entry & ~MAP_ALL_ACCESS : *entry | MAP_ALL_ACCESS;
+}
+
+bool guest_space_touch_hidden(struct guest_space *space, uint64_t pa)
+{
+	if (pa - space->map.hidden_pa >= space->map.hidden_size)
+		return false;
+	guest_map_put(&space->map, pa, hv_pa(space->decoy));
+	return true;
+}

@@ -1,0 +1,33 @@
+/* The guest's map while it runs, whichever of EPT and nested page tables it is made of. */
+#ifndef ARCH_X86_GUEST_SPACE_H
+#define ARCH_X86_GUEST_SPACE_H
+
+#include "guest_map.h"
+#include "hv/cpu.h"
+
+struct guest_space {
+	struct guest_map map;
+	struct mtrrs mtrrs;                 /* that it follows */
+	_Alignas(4096) uint8_t decoy[4096]; /* all ones: what a guest finds where pmuvisor is */
+};
+
+/* Builds it for this CPU. `memtype`: as in struct guest_map. False: there are too few page tables. */
+bool guest_space_init(struct cpu *cpu, struct guest_space *space, uint64_t memtype);
+
+/*
+ * The MTRRs or the APIC's page may have changed. True: the map was built anew, the APIC's page in it is not trapped, and
+ * the vendor has translations to forget. Stops if there are too few page tables.
+ */
+bool guest_space_follow(struct cpu *cpu, struct guest_space *space);
+
+/* Accesses to the APIC's page exit from now on, or no longer, once the vendor has forgotten the translation. */
+void guest_space_trap_apic(struct cpu *cpu, struct guest_space *space, bool trapped);
+
+/*
+ * Nothing is where pmuvisor is: a page of ones takes the place of the page touched, so that an access of any kind or
+ * size finishes without an instruction being decoded here. It is the guest's to write on; nobody else looks at it.
+ * False: that is no page of pmuvisor's.
+ */
+bool guest_space_touch_hidden(struct guest_space *space, uint64_t pa);
+
+#endif
