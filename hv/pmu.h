@@ -46,6 +46,8 @@ struct pmu_caps {
 
 enum pmu_global { PMU_CTRL, PMU_STATUS, PMU_STATUS_CLEAR, PMU_STATUS_SET, PMU_INUSE };
 
+struct guest_msrs;
+
 /* The vendor's registers. Every access is one MSR access unless said otherwise; all run in root mode. */
 struct pmu_ops {
 	const char *name;
@@ -71,6 +73,7 @@ struct pmu_ops {
 	void (*pebs_enable)(uint64_t counters);
 	/* The kinds of LBRs there may be; the first that this CPU has is taken. */
 	const struct lbr_ops *lbr[2];
+	const struct guest_msrs *msrs; /* the guest's, as far as their accesses exit */
 };
 extern const struct pmu_ops pmu_intel;
 

@@ -2,8 +2,8 @@
 REFINE		:= $(BUILD)/tests/refinement
 # What is under test, unchanged.
 REFINE_PRODUCT	:= hv/pmu.c hv/pebs.c hv/lbr.c hv/pmi.c hv/emulated.c hv/host_event.c hv/answer.c hv/exit.c \
-		   arch/x86/pmu_intel.c arch/x86/lbr_legacy.c arch/x86/lbr_arch.c arch/x86/guest_msr.c \
-		   arch/x86/guest_cpuid.c arch/x86/guest_walk.c arch/x86/apic.c
+		   arch/x86/pmu_intel.c arch/x86/lbr_legacy.c arch/x86/lbr_arch.c \
+		   arch/x86/guest_msr.c arch/x86/guest_msr_intel.c arch/x86/guest_cpuid.c arch/x86/guest_walk.c arch/x86/apic.c
 REFINE_COMMON	:= $(REFINE_PRODUCT) $(wildcard tests/machine/pmu_*.c) \
 		   $(filter-out %/main.c %/fuzz.c,$(wildcard tests/refinement/*.c))
 REFINE_SOURCES	:= $(REFINE_COMMON) tests/refinement/main.c

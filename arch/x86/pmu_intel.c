@@ -1,5 +1,6 @@
 /* Intel's architectural PMU, version 4 to 6. SDM Vol. 3B, "Architectural Performance Monitoring". */
 #include "cpuid.h"
+#include "guest_msr.h"
 #include "hv/cpu.h"
 #include "msr.h"
 #include "arch/x86/reg.h"
@@ -258,4 +259,5 @@ const struct pmu_ops pmu_intel = {
 	.pebs_enabled = intel_pebs_enabled,
 	.pebs_enable = intel_pebs_enable,
 	.lbr = { &lbr_arch, &lbr_legacy },
+	.msrs = &guest_msrs_intel,
 };

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "arch/x86/apic.h"
-#include "arch/x86/guest.h"
+#include "arch/x86/guest_msr.h"
 #include "arch/x86/guest_walk.h"
 #include "arch/x86/reg.h"
 
@@ -21,6 +21,7 @@
 #define DEBUGCTL      0x1d9
 #define HOST_DEFAULTS (GP(6) | GP(7))
 
+static const struct pmu_ops intel = { .msrs = &guest_msrs_intel };
 static struct cpu cpu;
 static struct boot_info boot;
 static uint64_t msrs[MSRS];
@@ -161,6 +162,7 @@ static int setup(void **state)
 	cpu.ops = &ops;
 	cpu.boot = &boot;
 	cpu.apic_page = 0xfee00000;
+	cpu.pmu.ops = &intel;
 	cpu.pmu.host = HOST_DEFAULTS;
 	cpu.pmu.guest = cpu.pmu.controls = ALL & ~cpu.pmu.host;
 	ds_memory = MEMORY_WRITABLE;
