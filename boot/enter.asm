@@ -78,7 +78,12 @@ boot_leave:
 	SAVE_FIRMWARE
 	mov	rax, rsi
 	mov	rcx, rdx
+	cmp	qword [rdi + HANDOFF_VMMCALL], 0
+	jne	.amd
 	vmcall
+	ud2
+.amd:
+	vmmcall
 	ud2
 
 in_root_mode:

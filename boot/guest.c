@@ -112,11 +112,11 @@ EFI_STATUS guest_load(struct loader *loader)
 
 static void final_dump(void)
 {
-	UINT64 pending = vmcall(PMUVISOR_CALL_MAGIC, PMUVISOR_CALL_DUMP);
+	UINT64 pending = hypercall(PMUVISOR_CALL_MAGIC, PMUVISOR_CALL_DUMP);
 
 	while (pending) {
 		uefi_call_wrapper(BS->Stall, 1, DUMP_POLL_US);
-		pending = vmcall(PMUVISOR_CALL_MAGIC, PMUVISOR_CALL_PENDING);
+		pending = hypercall(PMUVISOR_CALL_MAGIC, PMUVISOR_CALL_PENDING);
 	}
 }
 

@@ -18,4 +18,5 @@ void offsets(void)
 	OFFSET(HANDOFF_FW_RFLAGS, fw_rflags);
 	OFFSET(HANDOFF_LEAVE, leave);
 	OFFSET(HANDOFF_RESULT, result);
+	OFFSET(HANDOFF_VMMCALL, vmmcall);
 }

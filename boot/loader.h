@@ -85,7 +85,8 @@ EFI_STATUS check_machine(struct loader *loader);
 /* processor.c */
 extern const struct cpu_registers processor;
 uint64_t read_cr4(void);
-uint64_t vmcall(uint64_t magic, uint64_t operation);
+/* As the guest. */
+uint64_t hypercall(uint64_t magic, uint64_t operation);
 
 /* resident.c */
 EFI_STATUS resident_open(struct loader *loader);

@@ -2,6 +2,7 @@
 
 #include "hv/bits.h"
 #include "arch/x86/reg.h"
+#include "arch/x86/requirements.h"
 
 #define NR_RANGES       4 /* mapped apart from each other: region, windows, trampoline, handoff */
 #define NR_WINDOWS      2 /* of each CPU: its APIC's and the aperture */
@@ -169,6 +170,7 @@ void memory_hand_off(struct loader *loader, unsigned cpu)
 		.stack_top = HV_BASE + loader->region.cpu_areas + cpu * header->cpu_area_size + header->stack_top,
 		.boot_info = HV_BASE + loader->region.boot_info,
 		.cpu = cpu,
+		.vmmcall = processor_is_amd(&processor),
 		.apic = window(loader, window_va(cpu, 0)),
 		.aperture = window(loader, window_va(cpu, 1)),
 	};

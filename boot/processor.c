@@ -24,9 +24,12 @@ uint64_t read_cr4(void)
 	return value;
 }
 
-uint64_t vmcall(uint64_t magic, uint64_t operation)
+uint64_t hypercall(uint64_t magic, uint64_t operation)
 {
-	asm volatile("vmcall" : "+a"(magic) : "c"(operation) : "memory");
+	if (processor_is_amd(&processor))
+		asm volatile("vmmcall" : "+a"(magic) : "c"(operation) : "memory");
+	else
+		asm volatile("vmcall" : "+a"(magic) : "c"(operation) : "memory");
 	return magic;
 }
 

@@ -3,6 +3,7 @@
 #include "arch/x86/descriptor.h"
 #include "arch/x86/msr.h"
 #include "arch/x86/reg.h"
+#include "arch/x86/requirements.h"
 #include "guest-api/pmuvisor.h"
 
 #define DESCRIPTOR_IN_PAGES BIT(55)
@@ -11,8 +12,11 @@
 /* Bare firmware leaves the register open; VMXON wants it locked. Only a reset undoes this. */
 static void unlock_vmx(void)
 {
-	uint64_t control = reg_rdmsr(MSR_IA32_FEATURE_CONTROL);
+	uint64_t control;
 
+	if (processor_is_amd(&processor))
+		return;
+	control = reg_rdmsr(MSR_IA32_FEATURE_CONTROL);
 	if (!(control & FEATURE_CONTROL_LOCK))
 		reg_wrmsr(MSR_IA32_FEATURE_CONTROL, control | FEATURE_CONTROL_VMX | FEATURE_CONTROL_LOCK);
 }

@@ -87,6 +87,7 @@ struct handoff {
 	uint32_t fw_tr_limit, fw_tr_access; /* 58: access rights as the VMCS holds them */
 	int64_t result;                     /* 60: 0, or why the resident refused; boot_enter() returns it */
 	char why[CONFIG_ERROR_MAX];         /* 68: one sentence when result is not 0 */
+	uint64_t vmmcall;                   /* hypercalls are VMMCALL, not VMCALL */
 	struct hv_window apic;              /* strong UC (PCD|PWT): this CPU's local APIC */
 	struct hv_window aperture;          /* read-only: where it looks at the guest's memory; at first the region's */
 };

@@ -327,7 +327,7 @@ bool config_fits(const struct hv_config *config, unsigned nr_gp, uint32_t fixed_
 {
 	uint32_t missing = config->host_fixed & ~fixed_bitmap;
 
-	if (config->host_counters >= nr_gp) {
+	if (nr_gp && config->host_counters >= nr_gp) {
 		sentence(error, CONFIG_ERROR_MAX,
 			 "host-counters: this processor has %u general-purpose counters, so %u for the host leave none "
 			 "for the guest.",

@@ -17,11 +17,12 @@ struct regs {
 	uint64_t r8, r9, r10, r11, r12, r13, r14, r15;
 };
 
-/* NMIs on their way to the guest. */
+/* NMIs on their way to the guest; and INIT, where it comes as an exception. */
 struct nmi {
-	uint8_t in_root; /* so many arrived in root mode, counted by the handler there, and wait for pmu_nmi() */
-	bool pending;    /* the guest is to get one as soon as it can take it; another would be the same */
-	bool window;     /* and when it does, the global registers are opened */
+	uint8_t in_root;   /* so many arrived in root mode, counted by the handler there, and wait for pmu_nmi() */
+	bool init_in_root; /* right behind in_root: svm_entry.asm looks at both at once */
+	bool pending;      /* the guest is to get one as soon as it can take it; another would be the same */
+	bool window;       /* and when it does, the global registers are opened */
 };
 
 /* Since start, for the dump. */

@@ -44,8 +44,8 @@ void host_events_init(struct pmu *pmu, const struct hv_config *config)
 
 	for_each_bit(n, pmu->host)
 		pmu->ops->program((unsigned)n, NULL);
-	pmu->nr_events = config->nr_events;
-	for (unsigned i = 0; i < config->nr_events; i++) {
+	pmu->nr_events = pmu->host ? config->nr_events : 0;
+	for (unsigned i = 0; i < pmu->nr_events; i++) {
 		const struct config_event *event = &config->events[i];
 		uint64_t bit;
 

@@ -3,7 +3,7 @@ HV		:= $(BUILD)/hv
 # All but what only the loader runs, and what only generates offsets.
 HV_NOT_RESIDENT	:= $(wildcard hv/config*.c) arch/x86/paging.c arch/x86/requirements.c arch/x86/offsets.c
 HV_SOURCES	:= $(filter-out $(HV_NOT_RESIDENT),$(wildcard hv/*.c arch/x86/*.c))
-HV_ASM		:= arch/x86/trap_entry.asm arch/x86/vmx_entry.asm
+HV_ASM		:= arch/x86/trap_entry.asm arch/x86/vmx_entry.asm arch/x86/svm_entry.asm
 HV_OBJECTS	:= $(HV_SOURCES:%.c=$(HV)/%.o) $(HV_ASM:%.asm=$(HV)/%.asm.o)
 
 HV_TARGET	:= $(TARGET) -fno-pic -fno-pie -mcmodel=kernel -mpopcnt

@@ -262,7 +262,8 @@ bool pmu_init(struct cpu *cpu, const struct pmu_ops *ops, const struct hv_config
 		return false;
 	pmu->ops = ops;
 	nr_gp = pmu->caps.nr_gp;
-	pmu->host = (BIT(nr_gp) - BIT(nr_gp - config->host_counters)) | (uint64_t)config->host_fixed << 32;
+	if (nr_gp)
+		pmu->host = (BIT(nr_gp) - BIT(nr_gp - config->host_counters)) | (uint64_t)config->host_fixed << 32;
 	pmu->guest = pmu->caps.counters & ~pmu->host;
 	pmu->rdpmc_direct = config->rdpmc == CONFIG_RDPMC_DIRECT;
 	init_metrics(pmu);

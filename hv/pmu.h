@@ -75,7 +75,7 @@ struct pmu_ops {
 	const struct lbr_ops *lbr[2];
 	const struct guest_msrs *msrs; /* the guest's, as far as their accesses exit */
 };
-extern const struct pmu_ops pmu_intel;
+extern const struct pmu_ops pmu_intel, pmu_amd;
 
 /* What the next VM entry must establish. Written here, carried into the VMCS or VMCB by the vendor when `dirty`. */
 struct pmu_gate {

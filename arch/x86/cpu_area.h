@@ -7,6 +7,7 @@
 #include "descriptor.h"
 #include "firmware.h"
 #include "hv/cpu.h"
+#include "svm.h"
 #include "vmx.h"
 
 #define STACK_PAGES 4
@@ -27,7 +28,10 @@ struct cpu_area {
 	_Alignas(PAGE_SIZE) struct cpu cpu;
 	struct descriptors descriptors;
 	struct firmware firmware; /* to start the guest with, or to go back to */
-	_Alignas(PAGE_SIZE) struct vmx_cpu vmx;
+	_Alignas(PAGE_SIZE) union {
+		struct vmx_cpu vmx;
+		struct svm_cpu svm;
+	} vendor;
 };
 _Static_assert(sizeof(struct cpu_area) % PAGE_SIZE == 0, "CPU areas lie side by side, in pages");
 

@@ -9,6 +9,10 @@
 
 /* clang-format would take the bits' indentation away. */
 /* clang-format off */
+#define CPUID_VENDOR			0x0
+#define  CPUID_0_EBX_INTEL		0x756e6547 /* "Genu", and in EDX "ineI", ECX "ntel" */
+#define  CPUID_0_EBX_AMD		0x68747541 /* "Auth", "enti", "cAMD" */
+#define  CPUID_0_EBX_HYGON		0x6f677948 /* "Hygo", "nGen", "uine" */
 #define CPUID_FEATURES			0x1
 #define  CPUID_1_ECX_DTES64		BIT(2)
 #define  CPUID_1_ECX_DS_CPL		BIT(4)
@@ -40,7 +44,25 @@
 #define  CPUID_PMU_EXTENDED_EVENTS	3 /* and of architectural events */
 #define  CPUID_23_EBX_UMASK2		BIT(0)
 #define  CPUID_23_EBX_EQ		BIT(1)
+#define CPUID_LARGEST_EXTENDED		0x80000000
+#define CPUID_EXTENDED			0x80000001
+#define  CPUID_EXTENDED_ECX_SVM		BIT(2)
+#define  CPUID_EXTENDED_ECX_IBS		BIT(10)
+#define  CPUID_EXTENDED_ECX_SKINIT	BIT(12)
+#define  CPUID_EXTENDED_ECX_PERF_CORE	BIT(23) /* six core counters */
 #define CPUID_ADDRESS_SIZES		0x80000008
+/* AMD's: APM Vol. 3, Appendix "Obtaining Processor Information Via the CPUID Instruction". */
+#define CPUID_SVM			0x8000000a
+#define  CPUID_SVM_EDX_NESTED_PAGING	BIT(0)
+#define  CPUID_SVM_EDX_LBR		BIT(1)
+#define  CPUID_SVM_EDX_NEXT_RIP		BIT(3)
+#define  CPUID_SVM_EDX_FLUSH_ASID	BIT(6)
+#define CPUID_IBS			0x8000001b
+#define CORE_COUNTERS			6 /* without PerfMonV2 */
+#define CPUID_MEMORY_ENCRYPTION		0x8000001f
+#define CPUID_PERFMON_V2		0x80000022
+#define  CPUID_PERFMON_V2_EAX		BIT(0)
+#define  CPUID_PERFMON_V2_EBX_COUNTERS	BITS(3, 0)
 /* clang-format on */
 
 #endif

@@ -24,6 +24,7 @@
 #define VECTOR_DF         8
 #define VECTOR_GP         13
 #define VECTOR_MC         18
+#define VECTOR_SX         30
 #define EXCEPTION_VECTORS 32
 
 struct table_register { /* the operand of LGDT, SGDT, LIDT, SIDT */

@@ -121,6 +121,12 @@ static void xsave(const struct cpu *cpu, uint32_t subleaf, uint32_t regs[4])
 		nothing(regs);
 }
 
+/* Of SVM, IBS and memory encryption the guest has nothing. AMD's bits are reserved on Intel's processors. */
+static void extended(uint32_t regs[4])
+{
+	regs[ECX] &= ~(uint32_t)(CPUID_EXTENDED_ECX_SVM | CPUID_EXTENDED_ECX_SKINIT | CPUID_EXTENDED_ECX_IBS);
+}
+
 static void hypervisor(uint32_t leaf, uint32_t regs[4])
 {
 	nothing(regs);
@@ -137,12 +143,19 @@ static __attribute__((noinline)) void adjust(struct cpu *cpu, uint32_t leaf, uin
 	switch (leaf) {
 	case CPUID_FEATURES: features(cpu, regs); break;
 	case CPUID_EXTENDED_FEATURES: extended_features(cpu, subleaf, regs); break;
-	case CPUID_PMU: pmu_leaf(cpu, regs); break;
+	case CPUID_PMU:
+		if (regs[EAX] & CPUID_PMU_EAX_VERSION)
+			pmu_leaf(cpu, regs);
+		break;
 	case CPUID_XSAVE: xsave(cpu, subleaf, regs); break;
 	case CPUID_ARCH_LBR:
 		if (!cpu->pmu.lbr.guests)
 			nothing(regs);
 		break;
+	case CPUID_EXTENDED: extended(regs); break;
+	case CPUID_SVM:
+	case CPUID_IBS:
+	case CPUID_MEMORY_ENCRYPTION:
 	case CPUID_INTEL_PT: nothing(regs); break;
 	case CPUID_PMU_EXTENDED: pmu_extended_leaf(cpu, subleaf, regs); break;
 	default:
@@ -155,11 +168,20 @@ static __attribute__((noinline)) void adjust(struct cpu *cpu, uint32_t leaf, uin
 #define ADJUSTED                                                                                                       \
 	(BIT(CPUID_FEATURES) | BIT(CPUID_EXTENDED_FEATURES) | BIT(CPUID_PMU) | BIT(CPUID_XSAVE) |                      \
 	 BIT(CPUID_INTEL_PT) | BIT(CPUID_ARCH_LBR) | BIT(CPUID_PMU_EXTENDED))
+#define EXTENDED_LEAVES    CPUID_LARGEST_EXTENDED
+#define EXTENDED_BIT(leaf) BIT((leaf)-EXTENDED_LEAVES)
+#define EXTENDED_ADJUSTED                                                                                              \
+	(EXTENDED_BIT(CPUID_EXTENDED) | EXTENDED_BIT(CPUID_SVM) | EXTENDED_BIT(CPUID_IBS) |                            \
+	 EXTENDED_BIT(CPUID_MEMORY_ENCRYPTION))
 #define HYPERVISOR_LEAVES 0x100u
 
 static bool is_adjusted(uint32_t leaf)
 {
-	return leaf < 64 ? ADJUSTED >> leaf & 1 : leaf - PMUVISOR_CPUID_LEAF < HYPERVISOR_LEAVES;
+	if (leaf < 64)
+		return ADJUSTED >> leaf & 1;
+	if (leaf - EXTENDED_LEAVES < 64)
+		return EXTENDED_ADJUSTED >> (leaf - EXTENDED_LEAVES) & 1;
+	return leaf - PMUVISOR_CPUID_LEAF < HYPERVISOR_LEAVES;
 }
 
 enum verdict guest_cpuid(struct cpu *cpu)

@@ -35,6 +35,6 @@ struct guest_msrs {
 	/* Is this counter the guest's to read with RDPMC? */
 	bool (*may_rdpmc)(const struct pmu *pmu, uint32_t ecx);
 };
-extern const struct guest_msrs guest_msrs_intel;
+extern const struct guest_msrs guest_msrs_intel, guest_msrs_amd;
 
 #endif

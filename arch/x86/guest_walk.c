@@ -49,20 +49,21 @@ static bool is_canonical(uint64_t linear, unsigned levels)
 	return top == 0 || top == BITS(52 - 9 * levels, 0);
 }
 
-static enum guest_memory walk_to(const struct cpu *cpu, struct walk walk, uint64_t linear)
+/* Where it leads is in walk->table. */
+static enum guest_memory walk_to(const struct cpu *cpu, struct walk *walk, uint64_t linear)
 {
-	if (walk.levels && !is_canonical(linear, walk.levels))
+	if (walk->levels && !is_canonical(linear, walk->levels))
 		return MEMORY_UNMAPPED;
-	while (walk.levels) {
-		unsigned level = walk.levels;
+	while (walk->levels) {
+		unsigned level = walk->levels;
 		uint64_t index = linear >> (12 + 9 * (level - 1)) & 0x1ff;
 
-		if (is_hidden(cpu->boot, walk.table))
+		if (is_hidden(cpu->boot, walk->table))
 			return MEMORY_HIDDEN;
-		if (!follow(&walk, reg_read_physical(&cpu->aperture, walk.table + 8 * index), level, linear))
+		if (!follow(walk, reg_read_physical(&cpu->aperture, walk->table + 8 * index), level, linear))
 			return MEMORY_UNMAPPED;
 	}
-	return is_hidden(cpu->boot, walk.table) ? MEMORY_HIDDEN : MEMORY_WRITABLE;
+	return is_hidden(cpu->boot, walk->table) ? MEMORY_HIDDEN : MEMORY_WRITABLE;
 }
 
 static enum guest_memory worse(enum guest_memory a, enum guest_memory b)
@@ -70,10 +71,20 @@ static enum guest_memory worse(enum guest_memory a, enum guest_memory b)
 	return a > b ? a : b;
 }
 
+/* A walk in long mode. */
+static struct walk walk_from_top(struct cpu *cpu, bool write_protect)
+{
+	struct walk walk = { .address_mask = physical_mask(), .write_protect = write_protect };
+
+	walk.levels = cpu->ops->read(cpu, GUEST_CR4) & CR4_LA57 ? 5 : 4;
+	walk.table = cpu->ops->read(cpu, GUEST_CR3) & PTE_ADDRESS & walk.address_mask;
+	return walk;
+}
+
 enum guest_memory guest_memory_at(struct cpu *cpu, uint64_t linear, uint64_t size)
 {
 	uint64_t cr0 = cpu->ops->read(cpu, GUEST_CR0), last = linear + size - 1;
-	struct walk walk = { .address_mask = physical_mask(), .write_protect = cr0 & CR0_WP };
+	struct walk walk, first;
 
 	if (!(cr0 & CR0_PG)) {
 		bool hidden = is_hidden(cpu->boot, linear) || is_hidden(cpu->boot, last);
@@ -82,7 +93,22 @@ enum guest_memory guest_memory_at(struct cpu *cpu, uint64_t linear, uint64_t siz
 	}
 	if (!(cpu->ops->read(cpu, GUEST_EFER) & EFER_LMA))
 		return MEMORY_UNKNOWN;
-	walk.levels = cpu->ops->read(cpu, GUEST_CR4) & CR4_LA57 ? 5 : 4;
-	walk.table = cpu->ops->read(cpu, GUEST_CR3) & PTE_ADDRESS & walk.address_mask;
-	return worse(walk_to(cpu, walk, linear), walk_to(cpu, walk, last));
+	walk = walk_from_top(cpu, cr0 & CR0_WP);
+	first = walk;
+	return worse(walk_to(cpu, &first, linear), walk_to(cpu, &walk, last));
+}
+
+bool guest_read_byte(struct cpu *cpu, uint64_t linear, uint8_t *byte)
+{
+	struct walk walk = { .table = linear };
+
+	if (cpu->ops->read(cpu, GUEST_CR0) & CR0_PG) {
+		if (!(cpu->ops->read(cpu, GUEST_EFER) & EFER_LMA))
+			return false;
+		walk = walk_from_top(cpu, false);
+	}
+	if (walk_to(cpu, &walk, linear) != MEMORY_WRITABLE)
+		return false;
+	*byte = (uint8_t)(reg_read_physical(&cpu->aperture, walk.table & ~UINT64_C(7)) >> 8 * (walk.table & 7));
+	return true;
 }

@@ -146,8 +146,19 @@
 #define  EFER_LME			BIT(8)
 #define  EFER_LMA			BIT(10)
 #define  EFER_NXE			BIT(11)
+#define  EFER_SVME			BIT(12)
 #define MSR_IA32_FS_BASE		0xc0000100
 #define MSR_IA32_GS_BASE		0xc0000101
+/* From here on AMD's: APM Vol. 2, Appendix "MSR Cross-Reference". */
+#define MSR_AMD_SMCA_FIRST		0xc0002000 /* machine check banks; the next 1000H */
+#define MSR_AMD_SYSCFG			0xc0010010
+#define  SYSCFG_MEMORY_ENCRYPTION	BIT(23)
+#define MSR_AMD_IBS_FIRST		0xc0011030 /* to C001_103DH */
+#define MSR_AMD_VM_CR			0xc0010114
+#define  VM_CR_INIT_REDIRECTION		BIT(1) /* INIT comes as #SX */
+#define  VM_CR_LOCK			BIT(3)
+#define  VM_CR_SVM_DISABLED		BIT(4)
+#define MSR_AMD_VM_HSAVE_PA		0xc0010117
 /* clang-format on */
 
 #endif

@@ -5,6 +5,8 @@
 
 #define OFFSET(name, member) asm volatile("\n#NASM %%define " #name " %c0" ::"i"(offsetof(struct cpu, member)))
 
+_Static_assert(offsetof(struct cpu, nmi.init_in_root) == offsetof(struct cpu, nmi.in_root) + 1, "one word");
+
 void offsets(void);
 
 void offsets(void)
@@ -26,4 +28,5 @@ void offsets(void)
 	OFFSET(CPU_R14, guest.r14);
 	OFFSET(CPU_R15, guest.r15);
 	OFFSET(CPU_NMI_IN_ROOT, nmi.in_root);
+	OFFSET(CPU_IN_ROOT, nmi.in_root); /* and nmi.init_in_root */
 }

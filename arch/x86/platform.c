@@ -1,9 +1,10 @@
 #include "platform.h"
 #include "cpu_area.h"
+#include "cpuid.h"
 #include "firmware.h"
 #include "msr.h"
 
-extern const struct hv_ops vmx_ops;
+extern const struct hv_ops vmx_ops, svm_ops;
 
 _Noreturn void hv_main(struct handoff *handoff);
 
@@ -26,7 +27,7 @@ struct cpu *platform_init(struct handoff *handoff)
 	cpu->self = cpu;
 	cpu->id = handoff->cpu;
 	cpu->boot = boot;
-	cpu->vendor = (struct vendor_cpu *)&area->vmx;
+	cpu->vendor = (struct vendor_cpu *)&area->vendor;
 	cpu->x2apic = reg_rdmsr(MSR_IA32_APIC_BASE) & APIC_BASE_X2APIC;
 	cpu->apic = handoff->apic;
 	cpu->aperture = handoff->aperture;
@@ -55,12 +56,21 @@ bool platform_knows_loader(const struct cpu *cpu)
 	return *(const volatile uint64_t *)cpu->boot->trampoline_pml4e;
 }
 
+/* The loader has seen to it that there are two. */
+static bool is_intel(void)
+{
+	uint32_t regs[4];
+
+	reg_cpuid(CPUID_VENDOR, 0, regs);
+	return regs[1] == CPUID_0_EBX_INTEL;
+}
+
 const struct hv_ops *platform_ops(void)
 {
-	return &vmx_ops;
+	return is_intel() ? &vmx_ops : &svm_ops;
 }
 
 const struct pmu_ops *platform_pmu(void)
 {
-	return &pmu_intel;
+	return is_intel() ? &pmu_intel : &pmu_amd;
 }

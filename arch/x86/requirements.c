@@ -6,17 +6,17 @@
 #include "hv/sentence.h"
 
 /* Beside those of cpuid.h, which are the ones the guest sees changed. */
-#define CPUID_EXTENDED        0x80000001
-#define CPUID_1_ECX_POPCNT    BIT(23) /* the resident image is compiled with it */
-#define CPUID_1_EDX_APIC      BIT(9)
-#define CPUID_1_EDX_MTRR      BIT(12)
-#define CPUID_1_EDX_PAT       BIT(16)
-#define CPUID_EXTENDED_EDX_NX BIT(20)
+#define CPUID_1_ECX_POPCNT     BIT(23) /* the resident image is compiled with it */
+#define CPUID_1_EDX_APIC       BIT(9)
+#define CPUID_1_EDX_MTRR       BIT(12)
+#define CPUID_1_EDX_PAT        BIT(16)
+#define CPUID_EXTENDED_EDX_NX  BIT(20)
+#define CPUID_EXTENDED_EDX_1GB BIT(26)
 
 #define PMU_VERSION_MIN 4 /* the first with IA32_PERF_GLOBAL_STATUS_SET and _INUSE */
 
 /* Where a required bit stands. */
-enum place { CPUID_1_ECX, CPUID_1_EDX, CPUID_EXTENDED_EDX, MSR_BIT, MSR_CONTROL };
+enum place { CPUID_1_ECX, CPUID_1_EDX, CPUID_EXTENDED_ECX, CPUID_EXTENDED_EDX, CPUID_SVM_EDX, MSR_BIT, MSR_CONTROL };
 
 struct requirement {
 	enum place place;
@@ -26,14 +26,17 @@ struct requirement {
 };
 
 /* In this order: a line may rely on those above it for its MSR to exist. */
-static const struct requirement before_vmx[] = {
-	{ CPUID_1_ECX, 0, CPUID_1_ECX_VMX, "VMX" },
+static const struct requirement in_any[] = {
 	{ CPUID_1_ECX, 0, CPUID_1_ECX_POPCNT, "POPCNT instruction" },
 	{ CPUID_1_EDX, 0, CPUID_1_EDX_APIC, "local APIC, or the firmware has switched it off" },
 	{ CPUID_1_EDX, 0, CPUID_1_EDX_MTRR, "memory type range registers (MTRRs)" },
 	{ CPUID_1_EDX, 0, CPUID_1_EDX_PAT, "page attribute table (PAT)" },
 	{ CPUID_EXTENDED_EDX, 0, CPUID_EXTENDED_EDX_NX, "no-execute pages, or the firmware has switched them off" },
 	{ MSR_BIT, MSR_IA32_APIC_BASE, APIC_BASE_ENABLE, "local APIC that is switched on" },
+};
+
+static const struct requirement before_vmx[] = {
+	{ CPUID_1_ECX, 0, CPUID_1_ECX_VMX, "VMX" },
 	{ CPUID_1_ECX, 0, CPUID_1_ECX_PDCM, "IA32_PERF_CAPABILITIES register" },
 	{ MSR_BIT, MSR_IA32_PERF_CAPABILITIES, PERF_CAP_FW_WRITE, "full-width writes to performance counters" },
 };
@@ -69,6 +72,12 @@ static const struct requirement within_vmx[] = {
 	{ MSR_BIT, MSR_IA32_VMX_MISC, BIT(5), "saving of EFER.LMA on VM exits" },
 };
 
+static const struct requirement within_svm[] = {
+	{ CPUID_EXTENDED_ECX, 0, CPUID_EXTENDED_ECX_SVM, "SVM" },
+	{ CPUID_EXTENDED_EDX, 0, CPUID_EXTENDED_EDX_1GB, "pages of 1 GiB" },
+	{ CPUID_SVM_EDX, 0, CPUID_SVM_EDX_NESTED_PAGING, "nested paging in SVM" },
+};
+
 /*
  * The bits that may be 1 in the control field that `msr` describes: the high half, of the TRUE twin where there is
  * one.
@@ -85,7 +94,9 @@ static uint64_t read_place(const struct cpu_registers *cpu, const struct require
 	switch (requirement->place) {
 	case CPUID_1_ECX: return cpu->cpuid(1, 0).ecx;
 	case CPUID_1_EDX: return cpu->cpuid(1, 0).edx;
+	case CPUID_EXTENDED_ECX: return cpu->cpuid(CPUID_EXTENDED, 0).ecx;
 	case CPUID_EXTENDED_EDX: return cpu->cpuid(CPUID_EXTENDED, 0).edx;
+	case CPUID_SVM_EDX: return cpu->cpuid(CPUID_SVM, 0).edx;
 	case MSR_BIT: return cpu->rdmsr(requirement->msr);
 	case MSR_CONTROL: return allowed_ones(cpu, requirement->msr);
 	}
@@ -106,9 +117,17 @@ static bool all_met(const struct cpu_registers *cpu, const struct requirement *l
 
 static bool is_intel(const struct cpu_registers *cpu)
 {
-	struct cpuid leaf = cpu->cpuid(0, 0);
+	struct cpuid leaf = cpu->cpuid(CPUID_VENDOR, 0);
 
-	return leaf.ebx == 0x756e6547 && leaf.edx == 0x49656e69 && leaf.ecx == 0x6c65746e; /* "GenuineIntel" */
+	return leaf.ebx == CPUID_0_EBX_INTEL && leaf.edx == 0x49656e69 && leaf.ecx == 0x6c65746e;
+}
+
+bool processor_is_amd(const struct cpu_registers *cpu)
+{
+	struct cpuid leaf = cpu->cpuid(CPUID_VENDOR, 0);
+
+	return (leaf.ebx == CPUID_0_EBX_AMD && leaf.edx == 0x69746e65 && leaf.ecx == 0x444d4163) ||
+	       (leaf.ebx == CPUID_0_EBX_HYGON && leaf.edx == 0x6e65476e && leaf.ecx == 0x656e6975);
 }
 
 /* A locked register without the bit stays so until reset; an unlocked one is the loader's to set. */
@@ -135,12 +154,8 @@ static unsigned pmu_version(const struct cpu_registers *cpu)
 	return cpu->cpuid(0, 0).eax < CPUID_PMU ? 0 : cpu->cpuid(CPUID_PMU, 0).eax & CPUID_PMU_EAX_VERSION;
 }
 
-bool requirements_met(const struct cpu_registers *cpu, char error[static CONFIG_ERROR_MAX])
+static bool intel_met(const struct cpu_registers *cpu, char error[static CONFIG_ERROR_MAX])
 {
-	if (!is_intel(cpu)) {
-		sentence(error, CONFIG_ERROR_MAX, "this processor is not made by Intel.");
-		return false;
-	}
 	if (!all_met(cpu, before_vmx, ARRAY_SIZE(before_vmx), error))
 		return false;
 	if (pmu_version(cpu) < PMU_VERSION_MIN) {
@@ -162,6 +177,50 @@ bool requirements_met(const struct cpu_registers *cpu, char error[static CONFIG_
 	return all_met(cpu, within_vmx, ARRAY_SIZE(within_vmx), error);
 }
 
+/*
+ * With it, a bit of a physical address says "encrypted", and each page of pmuvisor's has another name. APM Vol. 2, "Secure
+ * Memory Encryption".
+ */
+static bool memory_is_encrypted(const struct cpu_registers *cpu)
+{
+	return cpu->cpuid(CPUID_LARGEST_EXTENDED, 0).eax >= CPUID_MEMORY_ENCRYPTION &&
+	       cpu->cpuid(CPUID_MEMORY_ENCRYPTION, 0).eax & 1 && cpu->rdmsr(MSR_AMD_SYSCFG) & SYSCFG_MEMORY_ENCRYPTION;
+}
+
+/* Under another hypervisor, which may have no PMU to give, pmuvisor runs without. */
+static bool has_counters(const struct cpu_registers *cpu)
+{
+	return pmu_general_counters(cpu) || cpu->cpuid(CPUID_FEATURES, 0).ecx & CPUID_1_ECX_HYPERVISOR;
+}
+
+static bool amd_met(const struct cpu_registers *cpu, char error[static CONFIG_ERROR_MAX])
+{
+	const char *why = NULL;
+
+	if (!all_met(cpu, within_svm, ARRAY_SIZE(within_svm), error))
+		return false;
+	if (cpu->rdmsr(MSR_AMD_VM_CR) & VM_CR_SVM_DISABLED)
+		why = "the firmware has switched SVM off: its setup may have a switch for it.";
+	else if (memory_is_encrypted(cpu))
+		why = "the firmware has memory encryption (SME) active: its setup may have a switch.";
+	else if (!has_counters(cpu))
+		why = "this processor has no core performance counters of the extended kind.";
+	if (why)
+		sentence(error, CONFIG_ERROR_MAX, "%s", why);
+	return !why;
+}
+
+bool requirements_met(const struct cpu_registers *cpu, char error[static CONFIG_ERROR_MAX])
+{
+	bool intel = is_intel(cpu);
+
+	if (!intel && !processor_is_amd(cpu)) {
+		sentence(error, CONFIG_ERROR_MAX, "this processor is made neither by Intel nor by AMD.");
+		return false;
+	}
+	return all_met(cpu, in_any, ARRAY_SIZE(in_any), error) && (intel ? intel_met : amd_met)(cpu, error);
+}
+
 bool pmuvisor_is_running(const struct cpu_registers *cpu)
 {
 	if (!(cpu->cpuid(1, 0).ecx & CPUID_1_ECX_HYPERVISOR))
@@ -172,9 +231,20 @@ bool pmuvisor_is_running(const struct cpu_registers *cpu)
 	return leaf.ebx == PMUVISOR_CPUID_EBX && leaf.ecx == PMUVISOR_CPUID_ECX && leaf.edx == PMUVISOR_CPUID_EDX;
 }
 
+/* APM Vol. 2, "Performance Monitoring Counters": without PerfMonV2 no leaf says how many there are. */
+static unsigned amd_counters(const struct cpu_registers *cpu)
+{
+	if (cpu->cpuid(CPUID_LARGEST_EXTENDED, 0).eax >= CPUID_PERFMON_V2 &&
+	    cpu->cpuid(CPUID_PERFMON_V2, 0).eax & CPUID_PERFMON_V2_EAX)
+		return cpu->cpuid(CPUID_PERFMON_V2, 0).ebx & CPUID_PERFMON_V2_EBX_COUNTERS;
+	return cpu->cpuid(CPUID_EXTENDED, 0).ecx & CPUID_EXTENDED_ECX_PERF_CORE ? CORE_COUNTERS : 0;
+}
+
 /* SDM Vol. 3B, "Architectural Performance Monitoring Version 6": leaf 0AH does not know all counters there. */
 unsigned pmu_general_counters(const struct cpu_registers *cpu)
 {
+	if (processor_is_amd(cpu))
+		return amd_counters(cpu);
 	if (pmu_version(cpu) >= 6)
 		return (unsigned)__builtin_ctzll(
 			~(uint64_t)cpu->cpuid(CPUID_PMU_EXTENDED, CPUID_PMU_EXTENDED_COUNTERS).eax);
@@ -184,9 +254,13 @@ unsigned pmu_general_counters(const struct cpu_registers *cpu)
 /* SDM Vol. 3B, "Architectural Performance Monitoring Version 5": in the bitmap, or below the number. */
 uint32_t pmu_fixed_counters(const struct cpu_registers *cpu)
 {
-	struct cpuid leaf = cpu->cpuid(CPUID_PMU, 0);
-	uint32_t below = (UINT32_C(1) << (leaf.edx & CPUID_PMU_EDX_FIXED)) - 1;
+	struct cpuid leaf;
+	uint32_t below;
 
+	if (processor_is_amd(cpu))
+		return 0;
+	leaf = cpu->cpuid(CPUID_PMU, 0);
+	below = (UINT32_C(1) << (leaf.edx & CPUID_PMU_EDX_FIXED)) - 1;
 	if (pmu_version(cpu) >= 6)
 		return cpu->cpuid(CPUID_PMU_EXTENDED, CPUID_PMU_EXTENDED_COUNTERS).ebx;
 	return (pmu_version(cpu) >= 5 ? leaf.ecx : 0) | below;

@@ -19,6 +19,8 @@ struct cpu_registers {
 	uint64_t (*rdmsr)(uint32_t msr); /* asked only for MSRs that CPUID or another MSR promises */
 };
 
+bool processor_is_amd(const struct cpu_registers *cpu);
+
 /* False: the first thing missing, as one sentence in `error`. */
 bool requirements_met(const struct cpu_registers *cpu, char error[static CONFIG_ERROR_MAX]);
 

@@ -1,6 +1,6 @@
 /*
- * Exceptions and NMIs in root mode. Three are expected: an NMI, which is noted and decided at the next entry; #GP in an
- * instruction with a fix-up; nothing else. The rest is a bug of ours: dump and stop.
+ * Exceptions and NMIs in root mode. Expected are an NMI, which is noted and decided at the next entry, INIT in the same
+ * way (under SVM it comes as #SX: APM Vol. 2, "INIT Support"), and #GP in an instruction with a fix-up; nothing else. The rest is a bug of ours: dump and stop.
  */
 #include "descriptor.h"
 #include "hv/cpu.h"
@@ -52,6 +52,10 @@ void trap_handle(struct trap *trap)
 {
 	if (trap->vector == VECTOR_NMI) {
 		note_nmi(trap);
+		return;
+	}
+	if (trap->vector == VECTOR_SX) {
+		this_cpu()->nmi.init_in_root = true;
 		return;
 	}
 	if (trap->vector == VECTOR_GP && fix_up(trap))

@@ -1,0 +1,328 @@
+/*
+ * The SVM side of the seam in hv/cpu.h: enter, decode, finish. svm_setup.c fills the VMCB, svm_event.c answers rare
+ * exits.
+ */
+#include "svm.h"
+#include "cpu_area.h"
+#include "guest.h"
+#include "hv/dump.h"
+#include "hv/text.h"
+#include "msr.h"
+#include "reg.h"
+
+#define RFLAGS_TF BIT(8)
+#define RFLAGS_RF BIT(16)
+#define DR6_BS    BIT(14)
+
+#define VECTOR_DB 1
+#define VECTOR_UD 6
+
+#define EXITS_OF_INSTRUCTIONS 0x90u
+#define EXIT_CODE_NONE        BIT(63)
+
+/* Exit code to neutral reason, plus one: what isn't named is unknown. */
+static const uint8_t neutral[EXITS_OF_INSTRUCTIONS] = {
+	[SVM_EXIT_DB] = EXIT_STEP + 1,
+	[SVM_EXIT_RDPMC] = EXIT_RDPMC + 1,
+	[SVM_EXIT_CPUID] = EXIT_CPUID + 1,
+	[SVM_EXIT_INVD] = EXIT_INVD + 1,
+	[SVM_EXIT_INVLPGA] = EXIT_VIRTUALIZATION + 1,
+	[SVM_EXIT_IO] = EXIT_IO + 1,
+	[SVM_EXIT_MSR] = EXIT_RDMSR + 1,
+	[SVM_EXIT_SHUTDOWN] = EXIT_SHUTDOWN + 1,
+	[SVM_EXIT_VMRUN] = EXIT_VIRTUALIZATION + 1,
+	[SVM_EXIT_VMMCALL] = EXIT_HYPERCALL + 1,
+	[SVM_EXIT_VMLOAD... SVM_EXIT_SKINIT] = EXIT_VIRTUALIZATION + 1,
+};
+
+static void apply_intercepts(struct svm_cpu *svm, const struct pmu_gate *gate)
+{
+	uint64_t changing = INTERCEPT_NMI | INTERCEPT_RDPMC | INTERCEPT_IRET;
+	uint32_t wanted = svm->vmcb.intercept1 & (uint32_t)~changing;
+
+	wanted |= (uint32_t)((gate->nmi_exits ? INTERCEPT_NMI : 0) | (gate->rdpmc_open ? 0 : INTERCEPT_RDPMC) |
+			     (svm->nmi_masked && !svm->stepping ? INTERCEPT_IRET : 0));
+	if (wanted == svm->vmcb.intercept1)
+		return;
+	svm->vmcb.intercept1 = wanted;
+	vmcb_dirty(svm, CLEAN_INTERCEPTS);
+}
+
+static void apply_open(struct svm_cpu *svm, bool open)
+{
+	if (open == svm->open)
+		return;
+	svm->open = open;
+	svm->vmcb.msrpm_pa = hv_pa(open ? &svm->msrs_open : &svm->msrs_closed);
+	vmcb_dirty(svm, CLEAN_BITMAPS);
+}
+
+static void apply_gate(struct cpu *cpu)
+{
+	struct svm_cpu *svm = svm_of(cpu);
+	struct pmu_gate *gate = &cpu->pmu.gate;
+
+	if ((gate->step || (gate->nmi_window && !svm->nmi_masked)) && !svm->stepping)
+		svm_step_begin(svm);
+	apply_intercepts(svm, gate);
+	apply_open(svm, gate->open);
+	if (gate->apic_trapped != svm->apic_trapped)
+		svm_trap_apic(cpu, gate->apic_trapped);
+	gate->dirty = false;
+}
+
+static void decode_io(const struct vmcb *vmcb, struct vm_exit *exit)
+{
+	uint64_t info = vmcb->exit_info1;
+
+	exit->address = FIELD_GET(IO_INFO_PORT, info);
+	exit->detail = FIELD_GET(IO_INFO_SIZE, info) | (info & IO_INFO_IN ? EXIT_IO_IN : 0) |
+		       (info & IO_INFO_STRING ? EXIT_IO_STRING : 0);
+}
+
+static void decode_page_fault(const struct cpu *cpu, struct vm_exit *exit)
+{
+	exit->reason = EXIT_HIDDEN_MEMORY;
+	exit->detail = svm_of(cpu)->vmcb.exit_info1;
+	exit->address = svm_of(cpu)->vmcb.exit_info2;
+	if ((exit->address & ~(PAGE_SIZE - 1)) == cpu->apic_page)
+		exit->reason = EXIT_APIC_ACCESS;
+	svm_restore_event(svm_of(cpu));
+}
+
+/* EFER has SVM's own bit set behind the guest's back, so only vendor code can answer for it. */
+static void decode_msr(const struct cpu *cpu, struct vm_exit *exit)
+{
+	exit->detail = svm_of(cpu)->vmcb.exit_info1;
+	if (exit->detail & 1)
+		exit->reason = EXIT_WRMSR;
+	if ((uint32_t)cpu->guest.rcx == MSR_IA32_EFER)
+		exit->reason = EXIT_CONTROL_REGISTER;
+}
+
+/* False: nobody else is to hear of this exit. */
+static bool decode(struct cpu *cpu, struct vm_exit *exit)
+{
+	struct svm_cpu *svm = svm_of(cpu);
+	uint64_t raw = svm->vmcb.exit_code;
+
+	exit->raw = raw;
+	exit->detail = svm->vmcb.exit_info1;
+	exit->reason = raw < ARRAY_SIZE(neutral) && neutral[raw] ? neutral[raw] - 1 : EXIT_UNKNOWN;
+	switch (raw) {
+	case SVM_EXIT_MSR: decode_msr(cpu, exit); return true;
+	case SVM_EXIT_IO: decode_io(&svm->vmcb, exit); return true;
+	case SVM_EXIT_NESTED_PAGE_FAULT: decode_page_fault(cpu, exit); return true;
+	case SVM_EXIT_DB: exit->reason = svm_stepped(cpu); return true;
+	case SVM_EXIT_IRET: svm_iret(cpu); return false;
+	/* These two have come as NMI and #SX since, at STGI, and are decided when it looks for them before it enters. */
+	case SVM_EXIT_NMI:
+	case SVM_EXIT_INIT: return false;
+	default: return true;
+	}
+}
+
+/* A signal that came in root mode, or whose exit came before it, kept it from entering. */
+static void decode_signal(struct cpu *cpu, struct vm_exit *exit)
+{
+	bool exited = svm_of(cpu)->vmcb.exit_code == SVM_EXIT_NMI;
+
+	*exit = (struct vm_exit){ .reason = EXIT_INIT };
+	if (cpu->nmi.init_in_root) {
+		cpu->nmi.init_in_root = false;
+		return;
+	}
+	exit->reason = EXIT_NMI;
+	nmi_take(&cpu->nmi);
+	cpu->pmu.stats.root_nmis += !exited;
+	svm_of(cpu)->vmcb.exit_code = EXIT_CODE_NONE;
+}
+
+/* SVM has no timer of its own: the first exit behind the deadline is the timer's, beside what it is anyway. */
+static void look_at_clock(struct cpu *cpu, uint64_t now)
+{
+	struct svm_cpu *svm = svm_of(cpu);
+
+	if (!svm->deadline || now < svm->deadline)
+		return;
+	svm->deadline = 0;
+	cpu->counts.exits[EXIT_TIMER]++;
+	dump_tick(cpu);
+}
+
+static bool exited(struct cpu *cpu, struct vm_exit *exit)
+{
+	struct svm_cpu *svm = svm_of(cpu);
+
+	svm->vmcb.clean = CLEAN_ALL;
+	svm->vmcb.tlb_control = 0;
+	svm->vmcb.event = 0;
+	cpu->guest.rax = svm->vmcb.rax;
+	return decode(cpu, exit);
+}
+
+/* Called by svm_entry.asm after every exit, and when a signal in root mode kept it from entering: answered alike. */
+void svm_exited(struct cpu *cpu, bool entered)
+{
+	uint64_t now = reg_rdtsc();
+	struct vm_exit exit;
+
+	cpu->time.root -= now;
+	if (!entered)
+		decode_signal(cpu, &exit);
+	if (!entered || exited(cpu, &exit))
+		answer_exit(cpu, &exit);
+	look_at_clock(cpu, now);
+	if (cpu->pmu.gate.dirty)
+		apply_gate(cpu);
+	svm_of(cpu)->vmcb.rax = cpu->guest.rax;
+	cpu->time.root += reg_rdtsc();
+}
+
+static void svm_run(struct cpu *cpu)
+{
+	struct svm_cpu *svm = svm_of(cpu);
+
+	apply_gate(cpu);
+	cpu->time.root += reg_rdtsc();
+	svm_enter(cpu, hv_pa(&svm->vmcb), hv_pa(&svm->host));
+}
+
+static void inject(struct svm_cpu *svm, uint64_t vector, uint64_t flags)
+{
+	svm->vmcb.event = vector | flags | EVENT_VALID;
+}
+
+/* A fault: the flags it pushes have RF set. APM Vol. 2, "Instruction Breakpoints". */
+static void inject_fault(struct cpu *cpu, uint64_t vector, uint64_t flags)
+{
+	cpu->counts.faults_injected++;
+	svm_of(cpu)->vmcb.rflags |= RFLAGS_RF;
+	inject(svm_of(cpu), vector, EVENT_EXCEPTION | flags);
+}
+
+/*
+ * The instruction has been completed: what completing it would have done to RF, to the interrupt shadow, and to
+ * single-stepping happens here too.
+ */
+static void advance(struct cpu *cpu, const struct vm_exit *exit)
+{
+	struct svm_cpu *svm = svm_of(cpu);
+
+	svm->vmcb.rip = svm_next_rip(cpu, exit);
+	svm->vmcb.interrupt_shadow = svm->stepping ? SHADOW_INTERRUPTS : 0; /* the step is still to be made */
+	svm->vmcb.rflags &= ~RFLAGS_RF;
+	if (!(svm->vmcb.rflags & RFLAGS_TF) || svm->stepping || cpu->ops->read(cpu, GUEST_DEBUGCTL) & DEBUGCTL_BTF)
+		return;
+	svm->vmcb.dr6 |= DR6_BS;
+	vmcb_dirty(svm, CLEAN_DR);
+	inject(svm, VECTOR_DB, EVENT_EXCEPTION);
+}
+
+static void inject_nmi(struct cpu *cpu)
+{
+	struct svm_cpu *svm = svm_of(cpu);
+
+	inject(svm, VECTOR_NMI, EVENT_NMI);
+	svm->nmi_masked = true;
+	cpu->pmu.gate.dirty = true; /* the IRET exits */
+}
+
+static void svm_finish(struct cpu *cpu, const struct vm_exit *exit, enum verdict verdict)
+{
+	switch (__builtin_expect(verdict, ADVANCE)) {
+	case ADVANCE: advance(cpu, exit); break;
+	case INJECT_UD: inject_fault(cpu, VECTOR_UD, 0); break;
+	case INJECT_GP: inject_fault(cpu, VECTOR_GP, EVENT_ERROR_CODE); break;
+	case INJECT_NMI: inject_nmi(cpu); break;
+	case RESUME:
+	case STOP: break;
+	}
+}
+
+static bool svm_nmi_blocked(struct cpu *cpu)
+{
+	const struct svm_cpu *svm = svm_of(cpu);
+
+	return svm->nmi_masked || svm->vmcb.interrupt_shadow & SHADOW_INTERRUPTS || svm->vmcb.event & EVENT_VALID;
+}
+
+static uint64_t svm_read(struct cpu *cpu, enum guest_register reg)
+{
+	const struct svm_cpu *svm = svm_of(cpu);
+
+	switch (reg) {
+	case GUEST_CPL: return svm->vmcb.cpl;
+	case GUEST_CR0: return svm->vmcb.cr0;
+	case GUEST_CR3: return svm->vmcb.cr3;
+	case GUEST_CR4: return svm->vmcb.cr4;
+	case GUEST_EFER: return svm->vmcb.efer & ~EFER_SVME;
+	case GUEST_DEBUGCTL: return svm->lbr ? svm->vmcb.debugctl : reg_rdmsr(MSR_IA32_DEBUGCTL);
+	case GUEST_FREEZE: return debugctl_freeze(svm_read(cpu, GUEST_DEBUGCTL));
+	}
+	return 0;
+}
+
+static void svm_write_debugctl(struct cpu *cpu, uint64_t value)
+{
+	struct svm_cpu *svm = svm_of(cpu);
+
+	if (!svm->lbr) {
+		reg_wrmsr(MSR_IA32_DEBUGCTL, value);
+		return;
+	}
+	svm->vmcb.debugctl = value;
+	vmcb_dirty(svm, CLEAN_LBR);
+}
+
+static void svm_set_timer(struct cpu *cpu, uint64_t ticks)
+{
+	svm_of(cpu)->deadline = ticks ? reg_rdtsc() + ticks : 0;
+}
+
+static void svm_dump(struct cpu *cpu, struct text *text)
+{
+	static const struct {
+		const char *name;
+		size_t offset;
+	} fields[] = {
+		{ "exit", offsetof(struct vmcb, exit_code) },
+		{ "info1", offsetof(struct vmcb, exit_info1) },
+		{ "info2", offsetof(struct vmcb, exit_info2) },
+		{ "vectoring", offsetof(struct vmcb, exit_int_info) },
+		{ "event", offsetof(struct vmcb, event) },
+		{ "rip", offsetof(struct vmcb, rip) },
+		{ "rsp", offsetof(struct vmcb, rsp) },
+		{ "rflags", offsetof(struct vmcb, rflags) },
+		{ "cr0", offsetof(struct vmcb, cr0) },
+		{ "cr3", offsetof(struct vmcb, cr3) },
+		{ "cr4", offsetof(struct vmcb, cr4) },
+		{ "efer", offsetof(struct vmcb, efer) },
+		{ "cs", offsetof(struct vmcb, cs) },
+		{ "shadow", offsetof(struct vmcb, interrupt_shadow) },
+	};
+	const uint8_t *vmcb = (const uint8_t *)&svm_of(cpu)->vmcb;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(fields); i++) {
+		text_string(text, "  ");
+		text_string(text, fields[i].name);
+		text_string(text, " ");
+		text_hex(text, *(const uint64_t *)(vmcb + fields[i].offset));
+		text_string(text, "\n");
+	}
+}
+
+const struct hv_ops svm_ops = {
+	.name = "SVM",
+	.cpu_init = svm_cpu_init,
+	.cpu_leave = svm_cpu_leave,
+	.run = svm_run,
+	.finish = svm_finish,
+	.nmi_blocked = svm_nmi_blocked,
+	.read = svm_read,
+	.write_debugctl = svm_write_debugctl,
+	.set_timer = svm_set_timer,
+	.remap = svm_remap,
+	.handle = svm_handle,
+	.dump = svm_dump,
+};

@@ -1,0 +1,73 @@
+/* AMD SVM: what one CPU needs for it. APM Vol. 2, "Secure Virtual Machine". */
+#ifndef ARCH_X86_SVM_H
+#define ARCH_X86_SVM_H
+
+#include <stdbool.h>
+
+#include "firmware.h"
+#include "guest_space.h"
+#include "hv/cpu.h"
+#include "msr_permission.h"
+#include "vmcb.h"
+
+/* Page aligned; zero at first. */
+struct svm_cpu {
+	struct vmcb vmcb;
+	struct vmcb host; /* what VMLOAD takes of it */
+	uint8_t host_save[4096];
+	struct svm_msr_permission msrs_open, msrs_closed;
+	uint8_t io_permission[3 * 4096];
+	struct guest_space space;
+	uint64_t deadline;     /* of set_timer(), TSC; 0: none */
+	uint64_t stepped_from; /* RFLAGS of before `stepping` */
+	/*
+	 * Without virtual NMIs nobody but this code knows when the guest can't take one: from the injection to the IRET,
+	 * which exits, and is then stepped over.
+	 */
+	bool nmi_masked;
+	bool stepping, stepping_iret; /* the trap flag is set behind the guest's back */
+	bool open, apic_trapped;      /* the traps as last set */
+	bool next_rip;                /* exits save it */
+	bool lbr;                     /* VMRUN and exits switch DEBUGCTL */
+	uint8_t flush;                /* the narrowest TLB control there is */
+};
+
+static inline struct svm_cpu *svm_of(const struct cpu *cpu)
+{
+	return (struct svm_cpu *)cpu->vendor;
+}
+
+/* What was changed in the VMCB since the last exit. */
+static inline void vmcb_dirty(struct svm_cpu *svm, uint64_t groups)
+{
+	svm->vmcb.clean &= ~groups;
+}
+
+/* svm_setup.c: fills the VMCB with this CPU's intercepts and the firmware's state as the guest's. */
+void svm_setup(struct cpu *cpu, const struct handoff *handoff, const struct firmware *firmware);
+
+/* svm_start.c */
+int svm_cpu_init(struct cpu *cpu, struct handoff *handoff);
+void svm_cpu_leave(struct cpu *cpu);
+
+/* svm_event.c: exits that only SVM code can answer. */
+enum verdict svm_handle(struct cpu *cpu, const struct vm_exit *exit);
+void svm_remap(struct cpu *cpu);
+void svm_trap_apic(struct cpu *cpu, bool trapped);
+/* An exit in the middle of delivering an event: it is put back. */
+void svm_restore_event(struct svm_cpu *svm);
+
+/* svm_step.c: one instruction at a time, and the guest's blocking of NMIs. */
+void svm_step_begin(struct svm_cpu *svm);
+/* What the exit of a step is for shared code. */
+enum exit_reason svm_stepped(struct cpu *cpu);
+void svm_iret(struct cpu *cpu);
+
+/* svm_length.c: address of the instruction after the one that exited. */
+uint64_t svm_next_rip(struct cpu *cpu, const struct vm_exit *exit);
+
+/* svm_entry.asm: enters the guest for the first time and after each exit, with svm_exited() in between. */
+_Noreturn void svm_enter(struct cpu *cpu, uint64_t guest, uint64_t host);
+void svm_exited(struct cpu *cpu, bool entered);
+
+#endif

@@ -1,0 +1,155 @@
+/* Exits that are rare and that only SVM code can answer. */
+#include "svm.h"
+#include "apic.h"
+#include "cpuid.h"
+#include "guest.h"
+#include "msr.h"
+#include "reg.h"
+
+#define MSR_WRITE 1 /* exit_info1 */
+
+static void flush(struct svm_cpu *svm)
+{
+	svm->vmcb.tlb_control = svm->flush;
+}
+
+void svm_remap(struct cpu *cpu)
+{
+	struct svm_cpu *svm = svm_of(cpu);
+
+	if (!guest_space_follow(cpu, &svm->space))
+		return;
+	svm->apic_trapped = false; /* the gate traps it again */
+	cpu->pmu.gate.dirty = true;
+	flush(svm);
+}
+
+void svm_trap_apic(struct cpu *cpu, bool trapped)
+{
+	svm_of(cpu)->apic_trapped = trapped;
+	guest_space_trap_apic(cpu, &svm_of(cpu)->space, trapped);
+	flush(svm_of(cpu));
+}
+
+/* An NMI whose delivery was interrupted is still blocking others: nothing has to be undone for it. */
+void svm_restore_event(struct svm_cpu *svm)
+{
+	if (svm->vmcb.exit_int_info & EVENT_VALID)
+		svm->vmcb.event = svm->vmcb.exit_int_info;
+}
+
+static enum verdict hidden_memory(struct cpu *cpu, const struct vm_exit *exit)
+{
+	if (!guest_space_touch_hidden(&svm_of(cpu)->space, exit->address))
+		return STOP;
+	cpu->counts.hidden_touches++;
+	return RESUME;
+}
+
+/* Which other bits this CPU has, it knows best: the value is tried in root mode, with what root mode needs. */
+static bool is_efer(uint64_t value)
+{
+	uint64_t host = reg_rdmsr(MSR_IA32_EFER);
+	bool accepted = reg_wrmsr_safe(MSR_IA32_EFER, value | host);
+
+	reg_wrmsr(MSR_IA32_EFER, host);
+	return accepted;
+}
+
+/* APM Vol. 2, "Extended Feature Enable Register": LME can't change under paging, and LMA is read-only. */
+static enum verdict write_efer(struct svm_cpu *svm, uint64_t value)
+{
+	uint64_t before = svm->vmcb.efer;
+
+	if (value & EFER_SVME || !is_efer(value))
+		return INJECT_GP;
+	if ((value ^ before) & EFER_LME && svm->vmcb.cr0 & CR0_PG)
+		return INJECT_GP;
+	svm->vmcb.efer = (value & ~EFER_LMA) | (before & EFER_LMA) | EFER_SVME;
+	vmcb_dirty(svm, CLEAN_CR);
+	return ADVANCE;
+}
+
+/* SVM needs a bit in it that the guest must not see. */
+static enum verdict access_efer(struct cpu *cpu, uint64_t write)
+{
+	uint64_t value = (cpu->guest.rdx & BITS(31, 0)) << 32 | (uint32_t)cpu->guest.rax;
+
+	if (write & MSR_WRITE)
+		return write_efer(svm_of(cpu), value);
+	value = cpu->ops->read(cpu, GUEST_EFER);
+	cpu->guest.rax = (uint32_t)value;
+	cpu->guest.rdx = value >> 32;
+	return ADVANCE;
+}
+
+#define REAL_MODE_DATA 0x93
+#define REAL_MODE_CODE 0x9b
+#define REAL_MODE_LDT  0x82
+#define REAL_MODE_TSS  0x8b
+
+static struct vmcb_segment real_mode_segment(uint16_t selector, uint64_t base, uint16_t attributes)
+{
+	return (struct vmcb_segment){ selector, attributes, 0xffff, base };
+}
+
+/* APM Vol. 2, "Initial Processor State": the column for INIT. Memory, MSRs, the FPU and CR0.CD/NW stay. */
+static void reset_segments(struct vmcb *vmcb)
+{
+	vmcb->es = vmcb->ss = vmcb->ds = vmcb->fs = vmcb->gs = real_mode_segment(0, 0, REAL_MODE_DATA);
+	vmcb->cs = real_mode_segment(0xf000, 0xffff0000, REAL_MODE_CODE);
+	vmcb->ldtr = real_mode_segment(0, 0, REAL_MODE_LDT);
+	vmcb->tr = real_mode_segment(0, 0, REAL_MODE_TSS);
+	vmcb->gdtr = vmcb->idtr = real_mode_segment(0, 0, 0);
+}
+
+static void reset_registers(struct cpu *cpu)
+{
+	struct vmcb *vmcb = &svm_of(cpu)->vmcb;
+	uint32_t regs[4];
+
+	reg_cpuid(CPUID_FEATURES, 0, regs);
+	cpu->guest = (struct regs){ .rdx = regs[0] };
+	vmcb->cpl = 0;
+	vmcb->cr0 = CR0_ET;
+	vmcb->cr2 = vmcb->cr3 = vmcb->cr4 = 0;
+	vmcb->efer = EFER_SVME;
+	vmcb->dr6 = DR6_RESET;
+	vmcb->dr7 = DR7_RESET;
+	vmcb->rip = 0xfff0;
+	vmcb->rsp = 0;
+	vmcb->rflags = 2;
+	vmcb->interrupt_shadow = 0;
+	vmcb->event = 0;
+}
+
+static void reset_debug_addresses(void)
+{
+	asm volatile("mov %0, %%dr0; mov %0, %%dr1; mov %0, %%dr2; mov %0, %%dr3" : : "r"(UINT64_C(0)));
+}
+
+/* The boot processor starts over at the reset vector. There are no others: the loader sees to that. */
+static enum verdict init_signal(struct cpu *cpu)
+{
+	struct svm_cpu *svm = svm_of(cpu);
+
+	reset_segments(&svm->vmcb);
+	reset_registers(cpu);
+	reset_debug_addresses();
+	svm->nmi_masked = svm->stepping = svm->stepping_iret = false;
+	vmcb_dirty(svm, CLEAN_ALL);
+	apic_reset();
+	pmu_reset(cpu);
+	flush(svm);
+	return RESUME;
+}
+
+enum verdict svm_handle(struct cpu *cpu, const struct vm_exit *exit)
+{
+	switch ((unsigned)exit->reason) {
+	case EXIT_CONTROL_REGISTER: return access_efer(cpu, exit->detail);
+	case EXIT_HIDDEN_MEMORY: return hidden_memory(cpu, exit);
+	case EXIT_INIT: return init_signal(cpu);
+	default: return STOP;
+	}
+}

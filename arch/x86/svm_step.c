@@ -1,0 +1,70 @@
+/*
+ * Single steps by the trap flag, where SVM has neither a monitor trap nor an NMI window. The flag is the guest's own
+ * otherwise: what it had is put back, and a trap that it asked for itself is passed on.
+ */
+#include "svm.h"
+
+#define RFLAGS_TF    BIT(8)
+#define DR6_BS       BIT(14)
+#define EXCEPTION_DB BIT(1)
+#define VECTOR_DB    1
+
+/*
+ * No interrupt comes before the instruction: its handler would run with the flag in the frame it returns to, and the
+ * step would end long after it.
+ */
+void svm_step_begin(struct svm_cpu *svm)
+{
+	svm->stepping = true;
+	svm->stepped_from = svm->vmcb.rflags;
+	svm->vmcb.rflags |= RFLAGS_TF;
+	svm->vmcb.intercept_exceptions |= (uint32_t)EXCEPTION_DB;
+	if (!svm->stepping_iret)
+		svm->vmcb.interrupt_shadow |= SHADOW_INTERRUPTS;
+	vmcb_dirty(svm, CLEAN_INTERCEPTS);
+}
+
+/* IRET loads its own flags: nothing of ours is left in them. */
+static void step_end(struct svm_cpu *svm)
+{
+	svm->stepping = false;
+	svm->vmcb.intercept_exceptions &= (uint32_t)~EXCEPTION_DB;
+	vmcb_dirty(svm, CLEAN_INTERCEPTS);
+	if (svm->stepping_iret || svm->stepped_from & RFLAGS_TF)
+		return;
+	svm->vmcb.rflags &= ~RFLAGS_TF;
+	svm->vmcb.dr6 &= ~DR6_BS;
+	vmcb_dirty(svm, CLEAN_DR);
+}
+
+/* The guest was stepping itself, or has hit a breakpoint of its own. */
+static bool is_guests(const struct svm_cpu *svm)
+{
+	return svm->stepped_from & RFLAGS_TF || svm->vmcb.dr6 & BITS(3, 0);
+}
+
+enum exit_reason svm_stepped(struct cpu *cpu)
+{
+	struct svm_cpu *svm = svm_of(cpu);
+	bool iret = svm->stepping_iret;
+
+	step_end(svm);
+	if (is_guests(svm))
+		svm->vmcb.event = VECTOR_DB | EVENT_EXCEPTION | EVENT_VALID;
+	svm->stepping_iret = false;
+	if (iret)
+		svm->nmi_masked = false;
+	cpu->pmu.gate.dirty = true;
+	return iret || !cpu->pmu.gate.step ? EXIT_NMI_WINDOW : EXIT_STEP;
+}
+
+/* The exit comes before the IRET, which ends the blocking when it is done. */
+void svm_iret(struct cpu *cpu)
+{
+	struct svm_cpu *svm = svm_of(cpu);
+
+	cpu->counts.exits[EXIT_STEP]++;
+	svm->stepping_iret = true;
+	svm_step_begin(svm);
+	cpu->pmu.gate.dirty = true; /* it doesn't exit again */
+}
