@@ -5,7 +5,6 @@
 #include "svm.h"
 #include "cpu_area.h"
 #include "guest.h"
-#include "hv/dump.h"
 #include "hv/text.h"
 #include "msr.h"
 #include "reg.h"
@@ -37,11 +36,12 @@ static const uint8_t neutral[EXITS_OF_INSTRUCTIONS] = {
 
 static void apply_intercepts(struct svm_cpu *svm, const struct pmu_gate *gate)
 {
-	uint64_t changing = INTERCEPT_NMI | INTERCEPT_RDPMC | INTERCEPT_IRET;
+	uint64_t changing = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_RDPMC | INTERCEPT_IRET;
+	bool iret = (svm->nmi_masked && !svm->stepping) || svm->passing;
 	uint32_t wanted = svm->vmcb.intercept1 & (uint32_t)~changing;
 
 	wanted |= (uint32_t)((gate->nmi_exits ? INTERCEPT_NMI : 0) | (gate->rdpmc_open ? 0 : INTERCEPT_RDPMC) |
-			     (svm->nmi_masked && !svm->stepping ? INTERCEPT_IRET : 0));
+			     (iret ? INTERCEPT_IRET : 0) | (svm->deadline && !svm->passing ? INTERCEPT_INTR : 0));
 	if (wanted == svm->vmcb.intercept1)
 		return;
 	svm->vmcb.intercept1 = wanted;
@@ -114,7 +114,13 @@ static bool decode(struct cpu *cpu, struct vm_exit *exit)
 	case SVM_EXIT_IO: decode_io(&svm->vmcb, exit); return true;
 	case SVM_EXIT_NESTED_PAGE_FAULT: decode_page_fault(cpu, exit); return true;
 	case SVM_EXIT_DB: exit->reason = svm_stepped(cpu); return true;
-	case SVM_EXIT_IRET: svm_iret(cpu); return false;
+	case SVM_EXIT_IRET:
+		if (svm->passing)
+			svm_timer_passed(cpu);
+		if (svm->nmi_masked)
+			svm_iret(cpu);
+		return false;
+	case SVM_EXIT_INTR: svm_timer_pass(cpu); return false;
 	/* These two have come as NMI and #SX since, at STGI, and are decided when it looks for them before it enters. */
 	case SVM_EXIT_NMI:
 	case SVM_EXIT_INIT: return false;
@@ -136,18 +142,6 @@ static void decode_signal(struct cpu *cpu, struct vm_exit *exit)
 	nmi_take(&cpu->nmi);
 	cpu->pmu.stats.root_nmis += !exited;
 	svm_of(cpu)->vmcb.exit_code = EXIT_CODE_NONE;
-}
-
-/* SVM has no timer of its own: the first exit behind the deadline is the timer's, beside what it is anyway. */
-static void look_at_clock(struct cpu *cpu, uint64_t now)
-{
-	struct svm_cpu *svm = svm_of(cpu);
-
-	if (!svm->deadline || now < svm->deadline)
-		return;
-	svm->deadline = 0;
-	cpu->counts.exits[EXIT_TIMER]++;
-	dump_tick(cpu);
 }
 
 static bool exited(struct cpu *cpu, struct vm_exit *exit)
@@ -172,7 +166,7 @@ void svm_exited(struct cpu *cpu, bool entered)
 		decode_signal(cpu, &exit);
 	if (!entered || exited(cpu, &exit))
 		answer_exit(cpu, &exit);
-	look_at_clock(cpu, now);
+	svm_look_at_clock(cpu, now);
 	if (cpu->pmu.gate.dirty)
 		apply_gate(cpu);
 	svm_of(cpu)->vmcb.rax = cpu->guest.rax;
@@ -273,11 +267,6 @@ static void svm_write_debugctl(struct cpu *cpu, uint64_t value)
 	}
 	svm->vmcb.debugctl = value;
 	vmcb_dirty(svm, CLEAN_LBR);
-}
-
-static void svm_set_timer(struct cpu *cpu, uint64_t ticks)
-{
-	svm_of(cpu)->deadline = ticks ? reg_rdtsc() + ticks : 0;
 }
 
 static void svm_dump(struct cpu *cpu, struct text *text)

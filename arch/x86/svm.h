@@ -19,6 +19,7 @@ struct svm_cpu {
 	uint8_t io_permission[3 * 4096];
 	struct guest_space space;
 	uint64_t deadline;     /* of set_timer(), TSC; 0: none */
+	bool passing;          /* svm_timer.c: an interrupt is on its way to the guest */
 	uint64_t stepped_from; /* RFLAGS of before `stepping` */
 	/*
 	 * Without virtual NMIs nobody but this code knows when the guest can't take one: from the injection to the IRET,
@@ -62,6 +63,14 @@ void svm_step_begin(struct svm_cpu *svm);
 /* What the exit of a step is for shared code. */
 enum exit_reason svm_stepped(struct cpu *cpu);
 void svm_iret(struct cpu *cpu);
+
+/* svm_timer.c: set_timer(), and the exits that it needs. */
+void svm_set_timer(struct cpu *cpu, uint64_t ticks);
+/* An interrupt has exited; and the IRET that ends its handler. */
+void svm_timer_pass(struct cpu *cpu);
+void svm_timer_passed(struct cpu *cpu);
+/* After any exit. */
+void svm_look_at_clock(struct cpu *cpu, uint64_t now);
 
 /* svm_length.c: address of the instruction after the one that exited. */
 uint64_t svm_next_rip(struct cpu *cpu, const struct vm_exit *exit);

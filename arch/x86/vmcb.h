@@ -78,6 +78,7 @@ _Static_assert(offsetof(struct vmcb, debugctl) == 0x670, "the same");
 _Static_assert(offsetof(struct vmcb, debug_extension) == 0x698, "the same");
 
 /* intercept1, at 00CH */
+#define INTERCEPT_INTR     BIT(0)
 #define INTERCEPT_NMI      BIT(1)
 #define INTERCEPT_INIT     BIT(3)
 #define INTERCEPT_RDPMC    BIT(15)
@@ -132,6 +133,7 @@ _Static_assert(offsetof(struct vmcb, debug_extension) == 0x698, "the same");
 /* APM Vol. 2, Appendix "SVM Intercept Exit Codes" */
 enum svm_exit {
 	SVM_EXIT_DB = 0x41,
+	SVM_EXIT_INTR = 0x60,
 	SVM_EXIT_NMI = 0x61,
 	SVM_EXIT_INIT = 0x63,
 	SVM_EXIT_RDPMC = 0x6f,
