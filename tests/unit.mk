@@ -6,6 +6,7 @@ UNIT_test_requirements	:= arch/x86/requirements.c hv/sentence.c
 UNIT_test_mtrr		:= arch/x86/mtrr.c
 UNIT_test_guest_map		:= arch/x86/guest_map.c arch/x86/mtrr.c
 UNIT_test_msr_bitmap	:= arch/x86/msr_bitmap.c
+UNIT_test_msr_permission	:= arch/x86/msr_permission.c
 UNIT_test_guest_msr	:= arch/x86/guest_msr.c arch/x86/guest_msr_intel.c
 UNIT_test_guest_walk	:= arch/x86/guest_walk.c
 UNIT_test_pebs		:= hv/pebs.c

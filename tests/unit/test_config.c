@@ -287,6 +287,7 @@ static void fits_the_pmu(void **state)
 	assert_false(config_fits(&config, 2, 0xf, error));
 	assert_string_equal(error, "host-counters: this processor has 2 general-purpose counters, so 2 for the host "
 				   "leave none for the guest.");
+	assert_true(config_fits(&config, 0, 0xf, error)); /* nobody has any */
 	assert_false(config_fits(&config, 8, 0x7, error));
 	assert_string_equal(error, "host-fixed: this processor has no fixed counter 3.");
 }

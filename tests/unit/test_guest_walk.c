@@ -181,13 +181,36 @@ static void without_paging(void **state)
 	assert_int_equal(reads, 0);
 }
 
+/* Memory that may only be read is as good; the guest is at the byte, so nothing about it can be missing but paging. */
+static void bytes(void **state)
+{
+	uint8_t byte = 0;
+
+	(void)state;
+	entry(1, 1)[0] = 5 * PAGE_SIZE | PTE_PRESENT;
+	tables[5][0xf80 / 8] = UINT64_C(0x8877665544332211);
+	assert_true(guest_read_byte(&cpu, LINEAR + 6, &byte));
+	assert_int_equal(byte, 0x77);
+	assert_int_equal(reads, 5);
+	entry(1, 1)[0] = REGION | PTE_PRESENT;
+	assert_false(guest_read_byte(&cpu, LINEAR, &byte));
+	entry(1, 1)[0] = 0;
+	assert_false(guest_read_byte(&cpu, LINEAR, &byte));
+	efer = 0;
+	assert_false(guest_read_byte(&cpu, LINEAR, &byte));
+	cr0 &= ~CR0_PG;
+	assert_true(guest_read_byte(&cpu, 5 * PAGE_SIZE + 0xf87, &byte));
+	assert_int_equal(byte, 0x88);
+	assert_false(guest_read_byte(&cpu, REGION, &byte));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(mapped, setup),         cmocka_unit_test_setup(no_level_may_lack_it, setup),
 		cmocka_unit_test_setup(in_the_region, setup),  cmocka_unit_test_setup(large_pages, setup),
 		cmocka_unit_test_setup(five_levels, setup),    cmocka_unit_test_setup(addresses_that_are_none, setup),
-		cmocka_unit_test_setup(without_paging, setup),
+		cmocka_unit_test_setup(without_paging, setup), cmocka_unit_test_setup(bytes, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* What the processor must have: a model Ice Lake passes; with any one thing taken away the answer names that thing. */
+/* What the processor must have: a model Ice Lake passes, and a Zen; with any one thing taken away the answer names that thing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,16 +10,32 @@
 
 #define ALL_CONTROLS UINT64_C(0xffffffff00000000) /* nothing must be 1, everything may */
 
-static struct cpuid leaves[16], leaf_23, extended, hypervisor;
+static struct cpuid leaves[16], leaf_23, extended, svm, encryption, perfmon, hypervisor;
+static uint32_t largest_extended;
+static uint64_t vm_cr, syscfg;
 static uint64_t msrs[0xa00];
+
+static struct cpuid fake_extended(uint32_t leaf)
+{
+	assert_in_range(leaf, 0x80000000, largest_extended);
+	switch (leaf) {
+	case 0x80000000: return (struct cpuid){ .eax = largest_extended };
+	case 0x80000001: return extended;
+	case 0x8000000a: return svm;
+	case 0x8000001f: return encryption;
+	case 0x80000022: return perfmon;
+	}
+	fail_msg("leaf %x is read", leaf);
+	return (struct cpuid){ 0 };
+}
 
 static struct cpuid fake_cpuid(uint32_t leaf, uint32_t subleaf)
 {
 	if (leaf == 0x23 && subleaf == 1)
 		return leaf_23;
 	assert_int_equal(subleaf, 0);
-	if (leaf == 0x80000001)
-		return extended;
+	if (leaf >= 0x80000000)
+		return fake_extended(leaf);
 	if (leaf == 0x40000000)
 		return hypervisor;
 	assert_in_range(leaf, 0, leaves[0].eax);
@@ -28,6 +44,10 @@ static struct cpuid fake_cpuid(uint32_t leaf, uint32_t subleaf)
 
 static uint64_t fake_rdmsr(uint32_t msr)
 {
+	if (msr == 0xc0010114)
+		return vm_cr;
+	if (msr == 0xc0010010)
+		return syscfg;
 	assert_in_range(msr, 0, 0x9ff);
 	return msrs[msr];
 }
@@ -41,6 +61,7 @@ static int ice_lake(void **state)
 	leaves[0] = (struct cpuid){ 0x0b, 0x756e6547, 0x6c65746e, 0x49656e69 };
 	leaves[1] = (struct cpuid){ .ecx = 1u << 5 | 1u << 15 | 1u << 23, .edx = 1u << 9 | 1u << 12 | 1u << 16 };
 	leaves[10] = (struct cpuid){ 0x08300805, 0, 0xf, 0x8604 };
+	largest_extended = 0x80000008;
 	extended = (struct cpuid){ .edx = 1u << 20 };
 	hypervisor = (struct cpuid){ .eax = 0 };
 	memset(msrs, 0, sizeof(msrs));
@@ -100,7 +121,7 @@ static void missing(uint32_t *word, unsigned bit, const char *expected)
 static void each_feature_is_missed(void **state)
 {
 	(void)state;
-	missing(&leaves[0].ebx, 0, "not made by Intel");
+	missing(&leaves[0].ebx, 0, "neither by Intel nor by AMD");
 	missing(&leaves[1].ecx, 5, "this processor has no VMX.");
 	missing(&leaves[1].ecx, 23, "POPCNT");
 	missing(&leaves[1].ecx, 15, "IA32_PERF_CAPABILITIES");
@@ -205,6 +226,81 @@ static void pmuvisor_is_recognized(void **state)
 	assert_false(pmuvisor_is_running(&cpu));
 }
 
+/* With what a Zen 4 has; its MSRs are those above and the APIC's base. */
+static int zen(void **state)
+{
+	ice_lake(state);
+	leaves[0] = (struct cpuid){ 0x10, 0x68747541, 0x444d4163, 0x69746e65 };
+	largest_extended = 0x80000022;
+	extended = (struct cpuid){ .ecx = 1u << 2 | 1u << 23, .edx = 1u << 20 | 1u << 26 };
+	svm = (struct cpuid){ .edx = 1 };
+	encryption = (struct cpuid){ .eax = 0 };
+	perfmon = (struct cpuid){ .eax = 1, .ebx = 6 };
+	vm_cr = syscfg = 0;
+	memset(msrs, 0, sizeof(msrs));
+	msrs[0x1b] = 0xfee00900;
+	return 0;
+}
+
+static void zen_will_do(void **state)
+{
+	(void)state;
+	assert_true(requirements_met(&cpu, error));
+	assert_string_equal(error, "");
+	assert_int_equal(pmu_general_counters(&cpu), 6);
+	assert_int_equal(pmu_fixed_counters(&cpu), 0);
+	perfmon.ebx = 0x10f5; /* beside other numbers */
+	assert_int_equal(pmu_general_counters(&cpu), 5);
+	largest_extended = 0x80000021;
+	assert_int_equal(pmu_general_counters(&cpu), 6);
+	assert_true(processor_is_amd(&cpu));
+	memcpy(&leaves[0].ebx, "Hygo", 4);
+	memcpy(&leaves[0].edx, "nGen", 4);
+	memcpy(&leaves[0].ecx, "uine", 4);
+	assert_true(requirements_met(&cpu, error));
+	assert_true(processor_is_amd(&cpu));
+}
+
+static void each_feature_of_zen_is_missed(void **state)
+{
+	(void)state;
+	missing(&leaves[0].ecx, 0, "neither by Intel nor by AMD");
+	missing(&leaves[1].ecx, 23, "POPCNT");
+	missing(&leaves[1].edx, 12, "MTRR");
+	missing(&extended.edx, 20, "no-execute");
+	missing(&extended.ecx, 2, "this processor has no SVM.");
+	missing(&extended.edx, 26, "pages of 1 GiB");
+	missing(&svm.edx, 0, "nested paging");
+	vm_cr = 1 << 4;
+	assert_false(requirements_met(&cpu, error));
+	assert_non_null(strstr(error, "switched SVM off"));
+}
+
+static void encrypted_memory_has_other_names(void **state)
+{
+	(void)state;
+	syscfg = 1 << 23;
+	assert_true(requirements_met(&cpu, error)); /* the bit means nothing where there is no encryption */
+	encryption.eax = 1;
+	assert_false(requirements_met(&cpu, error));
+	assert_non_null(strstr(error, "(SME)"));
+	syscfg = 0;
+	assert_true(requirements_met(&cpu, error));
+}
+
+/* A hypervisor may have none to give; a processor always has. */
+static void without_counters(void **state)
+{
+	(void)state;
+	extended.ecx &= ~(1u << 23);
+	perfmon.eax = 0;
+	assert_int_equal(pmu_general_counters(&cpu), 0);
+	assert_false(requirements_met(&cpu, error));
+	assert_non_null(strstr(error, "counters"));
+	leaves[1].ecx |= 1u << 31;
+	assert_true(requirements_met(&cpu, error));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -216,6 +312,10 @@ int main(void)
 		cmocka_unit_test_setup(memory_has_one_name, ice_lake),
 		cmocka_unit_test_setup(vmx_lock, ice_lake),
 		cmocka_unit_test_setup(pmuvisor_is_recognized, ice_lake),
+		cmocka_unit_test_setup(zen_will_do, zen),
+		cmocka_unit_test_setup(each_feature_of_zen_is_missed, zen),
+		cmocka_unit_test_setup(encrypted_memory_has_other_names, zen),
+		cmocka_unit_test_setup(without_counters, zen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
