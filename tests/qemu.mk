@@ -1,0 +1,6 @@
+# The second machine: QEMU, which emulates SVM but no PMU.
+run-qemu: setup image
+	tests/qemu/run $(BUILD)/qemu
+qemu-test: image
+	tests/record $(BUILD)/records/$@ tests/qemu/judge $(BUILD)/tests/qemu
+.PHONY: run-qemu qemu-test
