@@ -85,7 +85,7 @@ static void line_total_header(const struct cpu *cpu, struct text *text)
 
 static unsigned nr_events(const struct cpu *cpu)
 {
-	return cpu->boot->config.nr_events;
+	return cpu->pmu.nr_events;
 }
 
 static void put_event(const struct cpu *cpu, unsigned n, struct text *text)

@@ -241,6 +241,11 @@ static bool svm_nmi_blocked(struct cpu *cpu)
 	return svm->nmi_masked || svm->vmcb.interrupt_shadow & SHADOW_INTERRUPTS || svm->vmcb.event & EVENT_VALID;
 }
 
+static uint64_t read_debugctl(const struct svm_cpu *svm)
+{
+	return svm->lbr ? svm->vmcb.debugctl : reg_rdmsr(MSR_IA32_DEBUGCTL);
+}
+
 static uint64_t svm_read(struct cpu *cpu, enum guest_register reg)
 {
 	const struct svm_cpu *svm = svm_of(cpu);
@@ -251,8 +256,8 @@ static uint64_t svm_read(struct cpu *cpu, enum guest_register reg)
 	case GUEST_CR3: return svm->vmcb.cr3;
 	case GUEST_CR4: return svm->vmcb.cr4;
 	case GUEST_EFER: return svm->vmcb.efer & ~EFER_SVME;
-	case GUEST_DEBUGCTL: return svm->lbr ? svm->vmcb.debugctl : reg_rdmsr(MSR_IA32_DEBUGCTL);
-	case GUEST_FREEZE: return debugctl_freeze(svm_read(cpu, GUEST_DEBUGCTL));
+	case GUEST_DEBUGCTL: return read_debugctl(svm);
+	case GUEST_FREEZE: return debugctl_freeze(read_debugctl(svm));
 	}
 	return 0;
 }

@@ -229,6 +229,25 @@ static void hidden_leaves(void **state)
 	}
 }
 
+/* SVM and SKINIT, IBS, memory encryption. */
+static void hidden_leaves_of_amd(void **state)
+{
+	(void)state;
+	hardware = ALL_ONES;
+	check(0x80000001, 0, (struct leaf){ ONES, ONES, ~(1u << 2 | 1u << 10 | 1u << 12), ONES });
+	check(0x8000000a, 0, ALL_ZEROS);
+	check(0x8000001b, 0, ALL_ZEROS);
+	check(0x8000001f, 0, ALL_ZEROS);
+}
+
+/* A leaf that the processor doesn't have stays without counters, whatever the partition. */
+static void no_architectural_pmu(void **state)
+{
+	(void)state;
+	hardware = ALL_ZEROS;
+	check(0xa, 0, ALL_ZEROS);
+}
+
 static void hypervisor_leaves(void **state)
 {
 	struct leaf found;
@@ -249,6 +268,7 @@ static void hypervisor_leaves(void **state)
 static void other_leaves_are_the_hardware_s(void **state)
 {
 	static const uint32_t touched[] = { 1, 7, 0xa, 0xd, 0x14, 0x1c, 0x23 };
+	static const uint32_t extended[] = { 0x80000001, 0x8000000a, 0x8000001b, 0x8000001f };
 
 	(void)state;
 	hardware = (struct leaf){ 0x12345678, 0x9abcdef0, 0x87654321, 0xffffffff };
@@ -258,8 +278,12 @@ static void other_leaves_are_the_hardware_s(void **state)
 		else
 			check(leaf, 3, hardware);
 	}
-	for (uint32_t leaf = 0x80000000; leaf < 0x80000030; leaf++)
-		check(leaf, 0, hardware);
+	for (uint32_t leaf = 0x80000000, next = 0; leaf < 0x80000030; leaf++) {
+		if (next < ARRAY_SIZE(extended) && leaf == extended[next])
+			next++;
+		else
+			check(leaf, 0, hardware);
+	}
 	check(ONES, 0, hardware);
 }
 
@@ -276,6 +300,8 @@ int main(void)
 		cmocka_unit_test_setup(hidden_state_components, setup),
 		cmocka_unit_test_setup(lbrs_of_the_guest, setup),
 		cmocka_unit_test_setup(hidden_leaves, setup),
+		cmocka_unit_test_setup(hidden_leaves_of_amd, setup),
+		cmocka_unit_test_setup(no_architectural_pmu, setup),
 		cmocka_unit_test_setup(hypervisor_leaves, setup),
 		cmocka_unit_test_setup(other_leaves_are_the_hardware_s, setup),
 	};
