@@ -53,8 +53,8 @@ enum guest_register {
 };
 
 /*
- * Everything one CPU owns; nobody else writes it, and what others read of it is said in report.h and dump.h. It is the last part of the CPU's area (arch/x86/cpu_area.h), at
- * GS:0 in root mode.
+ * Everything one CPU owns; nobody else writes it, and what others read of it is said in report.h and dump.h. It is the
+ * last part of the CPU's area (arch/x86/cpu_area.h), at GS:0 in root mode.
  */
 struct cpu {
 	struct cpu *self;
