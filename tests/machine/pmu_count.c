@@ -12,12 +12,6 @@
 
 #define UNBOUNDED BIT(62)
 
-static void add_rates(struct pmu_model *model)
-{
-	for (unsigned signal = 0; signal < NR_SIGNALS; signal++)
-		model->signals[signal] += pmu_signal_rate(signal);
-}
-
 static uint64_t read_clock(const struct pmu_model *model)
 {
 	return model->ops.tsc ? model->ops.tsc(model->opaque) : model->cycles;
@@ -34,7 +28,7 @@ static void add_reference_cycles(struct pmu_model *model)
 {
 	uint64_t now;
 
-	model->cycles += pmu_signal_rate(SIGNAL_CORE_CYCLES);
+	model->cycles += pmu_signal_rates[SIGNAL_CORE_CYCLES];
 	now = read_clock(model);
 	model->signals[SIGNAL_TSC_CYCLES] = now - model->clock;
 	model->signals[SIGNAL_CRYSTAL_CYCLES] = (now >> CRYSTAL_SHIFT) - (model->clock >> CRYSTAL_SHIFT);
@@ -98,7 +92,8 @@ static uint64_t count_all(struct pmu_model *model, enum pmu_privilege privilege,
 {
 	uint64_t counted = 0;
 
-	for (unsigned i = 0; i < NR_COUNTERS; i++) {
+	for (unsigned n = 0; n < model->nr_on; n++) {
+		unsigned i = model->on[n];
 		struct pmu_counter *counter = &model->counters[i];
 		uint64_t events = qualify(counter, privilege, model->signals[counter->signal]);
 
@@ -118,11 +113,10 @@ static void count_instruction(struct pmu_model *model, enum pmu_privilege privil
 	bool pmi = model->pebs.overflow_pmi;
 	uint64_t armed = pmu_armed(model), counted;
 
-	add_rates(model);
 	if (model->watches_clock)
 		add_reference_cycles(model);
 	counted = count_all(model, privilege, &pmi);
-	model->pebs.overflow_pmi = pmu_trigger_pebs(model, armed, counted) && pmi;
+	model->pebs.overflow_pmi = pmu_armed(model) && pmu_trigger_pebs(model, armed, counted) && pmi;
 	model->retired++;
 	pmu_model_forget(model);
 	if (pmi && !model->pebs.overflow_pmi)
@@ -141,9 +135,12 @@ void pmu_fold(struct pmu_model *model)
 
 		model->granted[privilege] = model->hot.budget[privilege];
 		model->retired += retired;
-		for (unsigned i = 0; retired && i < NR_COUNTERS; i++)
-			if (model->counters[i].counts[privilege])
-				model->counters[i].value += retired * pmu_signal_rate(model->counters[i].signal);
+		for (unsigned n = 0; retired && n < model->nr_on; n++) {
+			struct pmu_counter *counter = &model->counters[model->on[n]];
+
+			if (counter->counts[privilege])
+				counter->value += retired * pmu_signal_rates[counter->signal];
+		}
 	}
 	pmu_settle_metrics(model);
 }
@@ -154,7 +151,7 @@ void pmu_fold(struct pmu_model *model)
  */
 static uint64_t counter_budget(const struct pmu_model *model, const struct pmu_counter *counter)
 {
-	unsigned rate = pmu_signal_rate(counter->signal);
+	uint64_t rate = pmu_signal_rates[counter->signal];
 	uint64_t left = pmu_counter_mask(model) - counter->value + 1;
 	uint64_t instructions;
 
@@ -186,8 +183,8 @@ static uint64_t budget_of(const struct pmu_model *model, enum pmu_privilege priv
 
 	if (model->no_shortcuts || model->watches_all || model->pmi_delay || pmu_armed(model))
 		return 1;
-	for (unsigned i = 0; i < NR_COUNTERS; i++) {
-		const struct pmu_counter *counter = &model->counters[i];
+	for (unsigned n = 0; n < model->nr_on; n++) {
+		const struct pmu_counter *counter = &model->counters[model->on[n]];
 		uint64_t wanted = counter->counts[privilege] ? counter_budget(model, counter) : UNBOUNDED;
 
 		if (wanted < budget)
@@ -255,6 +252,7 @@ static void configure_hooks(struct pmu_model *model)
 	model->hot.records = pmu_lbr_enabled(model);
 	model->hot.branches = model->hot.events = model->hot.records;
 	model->hot.accesses = model->watches_all = model->watches_accesses = false;
+	model->nr_on = 0;
 	for (unsigned i = 0; i < NR_COUNTERS; i++) {
 		struct pmu_counter *counter = &model->counters[i];
 		enum pmu_signal signal = counter->signal;
@@ -262,6 +260,7 @@ static void configure_hooks(struct pmu_model *model)
 		counter->condition &= counter_is_on(counter) && counter->edge;
 		if (!counter_is_on(counter))
 			continue;
+		model->on[model->nr_on++] = (uint8_t)i;
 		model->hot.branches |= signal >= SIGNAL_BRANCHES;
 		model->hot.events |= counts_events(model, signal);
 		model->hot.accesses |= signal >= SIGNAL_LLC_REFERENCES && signal <= SIGNAL_STORES;
@@ -298,7 +297,8 @@ void pmu_model_retire_one(struct pmu_model *model, unsigned cpl)
 	model->hot.budget[privilege]++;
 	pmu_fold(model);
 	model->granted[privilege] = --model->hot.budget[privilege];
-	pmu_lbr_retire(model);
+	if (model->lbr.branching)
+		pmu_lbr_retire(model);
 	count_instruction(model, privilege);
 	if (model->hot.budget[privilege] == 0)
 		grant(model);
@@ -319,7 +319,7 @@ void pmu_count_event(struct pmu_model *model, unsigned cpl)
 
 void pmu_model_forget(struct pmu_model *model)
 {
-	memset(model->signals, 0, sizeof(model->signals));
+	memcpy(model->signals, pmu_signal_rates, sizeof(model->signals));
 	model->lbr.branching = false;
 	pmu_forget_accesses(model);
 	model->hot.pending = false;

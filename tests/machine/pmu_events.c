@@ -58,7 +58,7 @@ static const enum pmu_signal fixed_signals[PMU_MODEL_MAX_FIXED] = {
 	SIGNAL_SLOTS,
 };
 
-static const uint8_t rates[NR_SIGNALS] = {
+const uint64_t pmu_signal_rates[NR_SIGNALS] = {
 	[SIGNAL_INSTRUCTIONS] = 1,
 	[SIGNAL_CORE_CYCLES] = CYCLES_PER_INSTRUCTION,
 	[SIGNAL_SLOTS] = CYCLES_PER_INSTRUCTION * SLOTS_PER_CYCLE,
@@ -100,11 +100,6 @@ enum pmu_signal pmu_event_signal(const struct pmu_model_caps *caps, unsigned n, 
 enum pmu_signal pmu_fixed_signal(unsigned fixed)
 {
 	return fixed_signals[fixed];
-}
-
-unsigned pmu_signal_rate(enum pmu_signal signal)
-{
-	return rates[signal];
 }
 
 /*

@@ -123,7 +123,7 @@ static void pop(struct pmu_model *model)
 /* Core cycles since the last record, saturating: those of the instructions from the branch it is about on. */
 static uint64_t cycles(const struct pmu_model *model)
 {
-	uint64_t elapsed = (model->retired - model->lbr.instructions) * pmu_signal_rate(SIGNAL_CORE_CYCLES);
+	uint64_t elapsed = (model->retired - model->lbr.instructions) * pmu_signal_rates[SIGNAL_CORE_CYCLES];
 
 	return elapsed < LBR_INFO_CYCLES ? elapsed : LBR_INFO_CYCLES;
 }
@@ -176,8 +176,6 @@ void pmu_lbr_retire(struct pmu_model *model)
 	struct pmu_lbr *lbr = &model->lbr;
 	enum pmu_lbr_type type = type_of(lbr->kind);
 
-	if (!lbr->branching)
-		return;
 	if (pmu_is_amd(model)) {
 		pmu_amd_lbr_record(model, type, lbr->kind == PMU_MODEL_INT, lbr->mispredicted, &lbr->transfer);
 		return;

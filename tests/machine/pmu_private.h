@@ -272,12 +272,14 @@ struct pmu_model {
 	uint64_t granted[NR_PRIVILEGES]; /* hot.budget as last folded: the difference retired since */
 	bool no_shortcuts;
 	bool halted;
-	bool watches_clock;           /* somebody counts reference cycles */
-	bool watches_accesses;        /* somebody counts loads or stores */
-	bool watches_all;             /* somebody must see every instruction, also those without his events */
+	bool watches_clock;      /* somebody counts reference cycles */
+	bool watches_accesses;   /* somebody counts loads or stores */
+	bool watches_all;        /* somebody must see every instruction, also those without his events */
+	uint8_t on[NR_COUNTERS]; /* the counters that count in either class: the others have nothing to do */
+	unsigned nr_on;
 	uint64_t clock;               /* the time-stamp counter when last looked at */
 	uint64_t cycles;              /* stands in for a missing time-stamp counter */
-	uint64_t signals[NR_SIGNALS]; /* of the instruction being executed */
+	uint64_t signals[NR_SIGNALS]; /* of the instruction being executed, with what every one adds */
 	uint64_t delivered, dropped;
 	uint64_t retired;   /* as of the last fold */
 	unsigned pmi_delay; /* instructions until the PMI that is under way is delivered; 0: none is */
@@ -324,8 +326,8 @@ static inline uint64_t pmu_counter_mask(const struct pmu_model *model)
 /* What general-purpose counter `n` counts if it is told so. */
 enum pmu_signal pmu_event_signal(const struct pmu_model_caps *caps, unsigned n, uint64_t evtsel);
 enum pmu_signal pmu_fixed_signal(unsigned fixed);
-/* What every instruction adds to a signal; 0 for those an instruction may or may not cause. */
-unsigned pmu_signal_rate(enum pmu_signal signal);
+/* What every instruction adds to a signal; 0 for those that an instruction may or may not cause. */
+extern const uint64_t pmu_signal_rates[NR_SIGNALS];
 
 /*
  * pmu_count.c: call fold before reading or writing a counter, configure after any change to what counts or to a value.
@@ -336,8 +338,8 @@ void pmu_configure(struct pmu_model *model);
 void pmu_count_event(struct pmu_model *model, unsigned cpl);
 
 /*
- * pmu_lbr.c. A taken branch, reported before it retires; pmu_lbr_retire() records it then. Entry 0 is the newest; false:
- * no entry so old.
+ * pmu_lbr.c. A taken branch, reported before it retires; pmu_lbr_retire() records it then, if there was one. Entry 0 is
+ * the newest; false: no entry so old.
  */
 bool pmu_lbr_enabled(const struct pmu_model *model);
 void pmu_lbr_branch(struct pmu_model *model, enum pmu_model_branch kind, bool mispredicted,

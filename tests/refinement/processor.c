@@ -261,7 +261,7 @@ void processor_execute_timeless(struct processor *cpu, const struct step *step, 
 	if (outcome->fault)
 		return;
 	for (unsigned i = 0; i < 2; i++)
-		cpu->model->signals[time[i]] -= pmu_signal_rate(time[i]);
+		cpu->model->signals[time[i]] -= pmu_signal_rates[time[i]];
 	cpu->model->hot.pending = true;
 	retire_without_record(cpu, step->cpl);
 	cpu->rip += PROCESSOR_INSTRUCTION;
