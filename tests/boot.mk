@@ -7,6 +7,7 @@ bad-config: $(BUILD)/pmuvisor.efi $(TEST_BOOT)/driver.efi
 round-trip: $(BUILD)/pmuvisor.efi $(TEST_BOOT)/driver.efi machine
 	tests/record $(BUILD)/records/$@ tests/boot/round-trip $(filter %.efi,$^) $(TEST_BOOT)
 .PHONY: bad-config round-trip
+guests: $(TEST_BOOT)/driver.efi
 
 $(TEST_BOOT)/driver.o: tests/boot/driver.c
 	@mkdir -p $(@D)

@@ -46,7 +46,7 @@ linux: $(LINUX_GUEST)
 
 # Linux on the test machine, bare and under pmuvisor in both modes, and what the three have to agree on.
 linux-test: $(LINUX_GUEST) $(BUILD)/pmuvisor.efi $(BUILD)/machine/bochs
-	tests/machine/serve icelake sapphire_rapids arrow_lake -- tests/linux/all.sh $(LINUX)
+	tests/machine/serve icelake icelake:2 icelake:4 sapphire_rapids arrow_lake -- tests/linux/all.sh $(LINUX)
 .PHONY: linux-test
 
 # Four CPUs, ten emulated minutes and more: an hour or two.

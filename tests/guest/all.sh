@@ -137,7 +137,7 @@ cases() {
 rm -rf "$out" "$results"
 mkdir -p "$out"
 failed=0
-cases | xargs -d '\n' -n 1 -P "$(nproc)" sh -c || failed=1
+cases | xargs -d '\n' -n 1 -P "$(nproc)" tests/pool sh -c || failed=1
 {
 	tests/guest/table.py "$out" || failed=1
 	tests/bench/figures.py "$out/direct-exits" "$out/shared-exits" || failed=1

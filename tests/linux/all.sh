@@ -7,51 +7,88 @@ set -eu
 
 directory=$1
 here=$(dirname "$0")
-status=0
 
-# processor MODEL PREFIX SCENARIOS
-processor() {
-	model=$1 runs=$directory/$2 scenarios=$3
-	for mode in bare direct shared; do
-		MODEL=$model "$here/run.sh" $mode "$runs$mode" "test=$scenarios" || status=1
-	done
-	"$here/compare" "${runs}bare" "${runs}direct" "${runs}shared" >>"$directory/table" || status=1
-	"$here/compare-profiles" "$scenarios" "${runs}bare" "${runs}direct" "${runs}shared" >>"$directory/table" || status=1
+ICELAKE=bare,count,pmi,pebs,mem,lbr,topdown
+SAPPHIRE_RAPIDS=bare,count,pebs,mem,lbr,topdown
+# This kernel knows its architectural events and LBRs only: no records of its format, no metrics.
+ARROW_LAKE=bare,count,lbr
+
+# run PREFIX MODE SCENARIOS, of MODEL and CPUS: a line for the shell. What it prints is kept beside its directory.
+run() {
+	echo "MODEL=${MODEL:-icelake} CPUS=${CPUS:-1} $here/run.sh $2 $directory/$1$2 test=$3 >$directory/$1$2.log 2>&1"
 }
 
-# Both record branches: the guest's profiles stay as they are, and the host has its own.
-both_record() {
-	model=$1 runs=$directory/$2
-	MODEL=$model "$here/run.sh" both "${runs}both" test=lbr || status=1
-	"$here/compare-profiles" lbr "${runs}bare" "${runs}both" >>"$directory/table" || status=1
-	grep -q 'lbr captures [1-9]' "${runs}both/com2.txt" || {
-		echo "not ok - Linux, ${2}both: the host captured no branches"
-		status=1
+intel() {
+	run "" "$1" $ICELAKE
+	MODEL=sapphire_rapids run sapphire_rapids- "$1" $SAPPHIRE_RAPIDS
+	MODEL=arrow_lake run arrow_lake- "$1" $ARROW_LAKE
+	CPUS=4 run cpus4- "$1" smp
+	CPUS=2 run cpus2- "$1" smp
+}
+
+# The long ones first, so that none is left alone at the end.
+runs() {
+	intel shared
+	# Both record branches: the guest's profiles stay as they are, and the host has its own.
+	run "" both lbr
+	MODEL=sapphire_rapids run sapphire_rapids- both lbr
+	intel direct
+	intel bare
+	# AMD's processors bare, so far.
+	MODEL=zen4 run zen4- bare bare,count,pmi,lbr_v2
+	MODEL=zen3 run zen3- bare bare,count
+	MODEL=zen4 CPUS=4 run zen4-cpus4- bare smp
+}
+
+# What was printed, one run after the other.
+show() {
+	runs | sed 's/.* >\(.*\) 2>&1/\1/' | xargs cat
+}
+
+# of PREFIX MODE...: the directories of these runs; the bare machine's is the first.
+of() {
+	prefix=$directory/$1
+	shift
+	printf "$prefix%s " "$@"
+}
+
+# check COMMAND...: a part of the table.
+check() {
+	"$@" >>"$directory/table" || status=1
+}
+
+# captured DIRECTORY: did the host capture branches?
+captured() {
+	grep -q 'lbr captures [1-9]' "$1/com2.txt" || {
+		echo "not ok - Linux, $1: the host captured no branches"
+		return 1
 	}
 }
 
-: >"$directory/table"
-processor icelake "" bare,count,pmi,pebs,mem,lbr,topdown
-both_record icelake ""
-processor sapphire_rapids sapphire_rapids- bare,count,pebs,mem,lbr,topdown
-both_record sapphire_rapids sapphire_rapids-
-# AMD's processors bare, so far.
-MODEL=zen3 "$here/run.sh" bare "$directory/zen3-bare" test=bare,count || status=1
-MODEL=zen4 "$here/run.sh" bare "$directory/zen4-bare" test=bare,count,pmi,lbr_v2 || status=1
-"$here/chains" "$directory/zen4-bare" >>"$directory/table" || status=1
-# Several processors; of four, what the idle ones cost.
-for cpus in 2 4; do
-	runs=$directory/cpus$cpus-
-	for mode in bare direct shared; do
-		CPUS=$cpus "$here/run.sh" $mode "$runs$mode" test=smp || status=1
+# shellcheck disable=SC2046 # lists of words
+judge() {
+	for prefix in "" sapphire_rapids- arrow_lake- cpus2- cpus4-; do
+		check "$here/compare" $(of "$prefix" bare direct shared)
 	done
-	"$here/compare" "${runs}bare" "${runs}direct" "${runs}shared" >>"$directory/table" || status=1
-	CPUS=$cpus MODEL=zen4 "$here/run.sh" bare "$directory/zen4-cpus$cpus-bare" test=smp || status=1
-done
-"$here/idle" "${runs}direct/com2.txt" >>"$directory/table" || status=1
-# This kernel knows Arrow Lake's architectural events and LBRs only: no records of its format, no metrics.
-processor arrow_lake arrow_lake- bare,count,lbr
-"$here/pmis" "$directory/direct" "$directory/shared" >>"$directory/table" || status=1
+	check "$here/compare-profiles" $ICELAKE $(of "" bare direct shared)
+	check "$here/compare-profiles" $SAPPHIRE_RAPIDS $(of sapphire_rapids- bare direct shared)
+	check "$here/compare-profiles" $ARROW_LAKE $(of arrow_lake- bare direct shared)
+	for prefix in "" sapphire_rapids-; do
+		check "$here/compare-profiles" lbr $(of "$prefix" bare both)
+		check captured $(of "$prefix" both)
+	done
+	check "$here/chains" $(of zen4- bare)
+	check "$here/pmis" $(of "" direct shared)
+	# Of four processors, what the idle ones cost.
+	check "$here/idle" "$directory/cpus4-direct/com2.txt"
+}
+
+status=0
+mkdir -p "$directory"
+: >"$directory/table"
+runs | xargs -d '\n' -n 1 -P "$(nproc)" "$here/../pool" sh -c || status=1
+show
+judge
 cat "$directory/table"
 awk 'NF == 2 { sum[$1] += $2 } END { for (name in sum) print name, sum[name] }' "$directory/table" |
 	sort >"$directory/results.txt"
