@@ -62,11 +62,57 @@ static __attribute__((noinline)) void count(struct cpu *cpu, uint64_t counters)
 		overflowed(cpu, wrapped);
 }
 
+/* Where the entry counts as an instruction, it is counted as the one that was emulated. */
 void pmu_emulated(struct cpu *cpu)
 {
-	uint64_t counters = pmu_guest_ctrl(&cpu->pmu);
+	struct pmu *pmu = &cpu->pmu;
+	uint64_t counters = pmu_guest_ctrl(pmu);
 
-	cpu->pmu.stats.emulated++;
-	if (counters)
+	pmu->stats.emulated++;
+	if (pmu->ops->counts_entry)
+		pmu->emulated = true;
+	else if (counters)
 		count(cpu, counters);
+}
+
+/* A counter that stands at 0 can't go back without overflowing when the entry counts: it goes back at the exit. */
+static uint64_t take_one(const struct pmu *pmu, uint64_t counters)
+{
+	uint64_t ahead = 0;
+
+	for_each_bit(n, counters) {
+		uint64_t value = pmu->ops->read((unsigned)n);
+
+		if (value)
+			pmu->ops->write((unsigned)n, value - 1);
+		else
+			ahead |= BIT(n);
+	}
+	return ahead;
+}
+
+uint64_t pmu_entering(struct cpu *cpu)
+{
+	struct pmu *pmu = &cpu->pmu;
+	uint64_t counters = pmu_guest_ctrl(pmu);
+	bool user, emulated = pmu->emulated;
+
+	pmu->emulated = false;
+	if (!pmu->ops->counts_entry || !counters || counters_frozen(pmu))
+		return 0;
+	user = cpu->ops->read(cpu, GUEST_CPL) > 0;
+	counters = pmu->ops->counts_entry(counters, user);
+	if (counters && emulated)
+		counters &= ~pmu->ops->counts_instructions(counters, user);
+	pmu->ahead = take_one(pmu, counters);
+	return pmu->ahead;
+}
+
+void pmu_entered(struct cpu *cpu)
+{
+	struct pmu *pmu = &cpu->pmu;
+
+	if (pmu->ahead)
+		take_one(pmu, pmu->ahead);
+	pmu->ahead = 0;
 }

@@ -64,6 +64,11 @@ struct pmu_ops {
 	uint64_t (*used)(uint64_t counters);
 	/* Of `counters`, those that count a retired instruction at this privilege (reads one selector each). */
 	uint64_t (*counts_instructions)(uint64_t counters, bool user);
+	/*
+	 * Of `counters`, those that count the entry into the guest as an event of the guest's (reads one selector each).
+	 * NULL: an entry is none.
+	 */
+	uint64_t (*counts_entry)(uint64_t counters, bool user);
 	/* Of `counters`, those whose overflow asks for a PMI (reads one selector each). */
 	uint64_t (*interrupting)(uint64_t counters);
 	/* The in-use register as it would read with these counters alone, and whether PEBS is enabled for one. */
@@ -137,6 +142,8 @@ struct pmu {
 	uint64_t guest_freeze; /* while closed: DEBUGCTL's two freeze bits, as PMU_STATUS_*_FROZEN */
 	uint32_t guest_lvtpc;  /* while closed: what the guest's LVTPC holds, */
 	bool borrowed;         /* and whether the hardware's holds the host's instead */
+	bool emulated;         /* where entries count: the next one stands for an emulated instruction, */
+	uint64_t ahead;        /* and these counters have counted one that stands for nothing */
 	uint64_t step_armed;   /* overflows of before gate.step, whose records are still to come */
 	/* The host's: */
 	uint64_t host_in_guest, host_in_host; /* counters live in guest mode, in root mode */
@@ -172,6 +179,14 @@ void pmu_write_freeze(struct cpu *cpu, uint64_t freeze);
 
 /* An instruction was completed on the guest's behalf: it counts as one retired. */
 void pmu_emulated(struct cpu *cpu);
+
+/*
+ * The guest is about to be entered, and its counters will count that. Returns those that are one ahead until the next
+ * exit: the guest must not reach them without one.
+ */
+uint64_t pmu_entering(struct cpu *cpu);
+/* It has exited. */
+void pmu_entered(struct cpu *cpu);
 
 /* An NMI exited, or arrived in root mode. Afterwards cpu->nmi says whether the guest gets one. */
 void pmu_nmi(struct cpu *cpu);

@@ -59,10 +59,14 @@
 #define  CPUID_SVM_EDX_FLUSH_ASID	BIT(6)
 #define CPUID_IBS			0x8000001b
 #define CORE_COUNTERS			6 /* without PerfMonV2 */
+#define NR_LEGACY_COUNTERS		4 /* with registers of before PerfCtrExtCore */
 #define CPUID_MEMORY_ENCRYPTION		0x8000001f
 #define CPUID_PERFMON_V2		0x80000022
 #define  CPUID_PERFMON_V2_EAX		BIT(0)
+#define  CPUID_PERFMON_V2_EAX_LBR	BITS(2, 1) /* version 2, and their freeze with the counters */
+#define  CPUID_PERFMON_V2_EAX_FREEZE	BIT(2)
 #define  CPUID_PERFMON_V2_EBX_COUNTERS	BITS(3, 0)
+#define  CPUID_PERFMON_V2_EBX_LBRS	BITS(9, 4)
 /* clang-format on */
 
 #endif

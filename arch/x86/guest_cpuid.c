@@ -127,6 +127,15 @@ static void extended(uint32_t regs[4])
 	regs[ECX] &= ~(uint32_t)(CPUID_EXTENDED_ECX_SVM | CPUID_EXTENDED_ECX_SKINIT | CPUID_EXTENDED_ECX_IBS);
 }
 
+/* AMD's: the guest's share of the counters, and no LBRs of their second version. */
+static void perfmon_v2(const struct cpu *cpu, uint32_t regs[4])
+{
+	regs[EAX] &= (uint32_t) ~(cpu->pmu.lbr.guests ? 0 : CPUID_PERFMON_V2_EAX_LBR);
+	regs[EBX] &= (uint32_t) ~(CPUID_PERFMON_V2_EBX_COUNTERS |
+				  (cpu->pmu.lbr.guests ? 0 : CPUID_PERFMON_V2_EBX_LBRS));
+	regs[EBX] |= (uint32_t)__builtin_popcountll(cpu->pmu.guest);
+}
+
 static void hypervisor(uint32_t leaf, uint32_t regs[4])
 {
 	nothing(regs);
@@ -153,6 +162,7 @@ static __attribute__((noinline)) void adjust(struct cpu *cpu, uint32_t leaf, uin
 			nothing(regs);
 		break;
 	case CPUID_EXTENDED: extended(regs); break;
+	case CPUID_PERFMON_V2: perfmon_v2(cpu, regs); break;
 	case CPUID_SVM:
 	case CPUID_IBS:
 	case CPUID_MEMORY_ENCRYPTION:
@@ -172,7 +182,7 @@ static __attribute__((noinline)) void adjust(struct cpu *cpu, uint32_t leaf, uin
 #define EXTENDED_BIT(leaf) BIT((leaf)-EXTENDED_LEAVES)
 #define EXTENDED_ADJUSTED                                                                                              \
 	(EXTENDED_BIT(CPUID_EXTENDED) | EXTENDED_BIT(CPUID_SVM) | EXTENDED_BIT(CPUID_IBS) |                            \
-	 EXTENDED_BIT(CPUID_MEMORY_ENCRYPTION))
+	 EXTENDED_BIT(CPUID_MEMORY_ENCRYPTION) | EXTENDED_BIT(CPUID_PERFMON_V2))
 #define HYPERVISOR_LEAVES 0x100u
 
 static bool is_adjusted(uint32_t leaf)

@@ -150,7 +150,14 @@
 #define MSR_IA32_FS_BASE		0xc0000100
 #define MSR_IA32_GS_BASE		0xc0000101
 /* From here on AMD's: APM Vol. 2, Appendix "MSR Cross-Reference". */
+#define MSR_AMD_LBR_SELECT		0xc000010e
+#define MSR_AMD_DBG_EXTN_CFG		0xc000010f
+#define MSR_AMD_PERF_GLOBAL_STATUS	0xc0000300
+#define MSR_AMD_PERF_GLOBAL_CTL		0xc0000301
+#define MSR_AMD_PERF_GLOBAL_STATUS_CLR	0xc0000302
+#define MSR_AMD_PERF_GLOBAL_STATUS_SET	0xc0000303
 #define MSR_AMD_SMCA_FIRST		0xc0002000 /* machine check banks; the next 1000H */
+#define MSR_AMD_PERF_LEGACY_CTL0	0xc0010000 /* four selectors, then four counters */
 #define MSR_AMD_SYSCFG			0xc0010010
 #define  SYSCFG_MEMORY_ENCRYPTION	BIT(23)
 #define MSR_AMD_IBS_FIRST		0xc0011030 /* to C001_103DH */
@@ -159,6 +166,11 @@
 #define  VM_CR_LOCK			BIT(3)
 #define  VM_CR_SVM_DISABLED		BIT(4)
 #define MSR_AMD_VM_HSAVE_PA		0xc0010117
+#define MSR_AMD_PERF_CTL0		0xc0010200 /* selectors and counters in turn */
+#define  PERF_CTL_EVENT_HIGH		BITS(35, 32)
+#define  PERF_CTL_GUEST_ONLY		BIT(40)
+#define  PERF_CTL_HOST_ONLY		BIT(41)
+#define MSR_AMD_LBR_0_FROM		0xc0010300 /* and TO, sixteen of both */
 /* clang-format on */
 
 #endif

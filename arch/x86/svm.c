@@ -152,6 +152,8 @@ static bool exited(struct cpu *cpu, struct vm_exit *exit)
 	svm->vmcb.tlb_control = 0;
 	svm->vmcb.event = 0;
 	cpu->guest.rax = svm->vmcb.rax;
+	if (cpu->pmu.caps.nr_gp)
+		svm_pmu_exited(cpu);
 	return decode(cpu, exit);
 }
 
@@ -169,6 +171,8 @@ void svm_exited(struct cpu *cpu, bool entered)
 	svm_look_at_clock(cpu, now);
 	if (cpu->pmu.gate.dirty)
 		apply_gate(cpu);
+	if (cpu->pmu.caps.nr_gp)
+		svm_pmu_entering(cpu);
 	svm_of(cpu)->vmcb.rax = cpu->guest.rax;
 	cpu->time.root += reg_rdtsc();
 }
@@ -178,6 +182,8 @@ static void svm_run(struct cpu *cpu)
 	struct svm_cpu *svm = svm_of(cpu);
 
 	apply_gate(cpu);
+	if (cpu->pmu.caps.nr_gp)
+		svm_pmu_entering(cpu);
 	cpu->time.root += reg_rdtsc();
 	svm_enter(cpu, hv_pa(&svm->vmcb), hv_pa(&svm->host));
 }

@@ -27,6 +27,7 @@ struct svm_cpu {
 	 */
 	bool nmi_masked;
 	bool stepping, stepping_iret; /* the trap flag is set behind the guest's back */
+	uint64_t guarded;             /* counters that exit until the next exit: svm_pmu.c */
 	bool open, apic_trapped;      /* the traps as last set */
 	bool next_rip;                /* exits save it */
 	bool lbr;                     /* VMRUN and exits switch DEBUGCTL */
@@ -71,6 +72,10 @@ void svm_timer_pass(struct cpu *cpu);
 void svm_timer_passed(struct cpu *cpu);
 /* After any exit. */
 void svm_look_at_clock(struct cpu *cpu, uint64_t now);
+
+/* svm_pmu.c: around each entry, where there are counters. */
+void svm_pmu_exited(struct cpu *cpu);
+void svm_pmu_entering(struct cpu *cpu);
 
 /* svm_length.c: address of the instruction after the one that exited. */
 uint64_t svm_next_rip(struct cpu *cpu, const struct vm_exit *exit);

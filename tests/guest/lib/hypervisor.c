@@ -1,20 +1,26 @@
 #include <stdint.h>
 
 #include "hypervisor.h"
+#include "cpu.h"
 #include "guest-api/pmuvisor.h"
 
-static uint64_t vmcall(uint64_t operation)
+#define VENDOR_AMD 0x68747541 /* "Auth", "enti", "cAMD" */
+
+static uint64_t hypercall(uint64_t operation)
 {
 	uint64_t answer = PMUVISOR_CALL_MAGIC;
 
-	asm volatile("vmcall" : "+a"(answer) : "c"(operation) : "memory");
+	if (cpuid(0, 0).ebx == VENDOR_AMD)
+		asm volatile("vmmcall" : "+a"(answer) : "c"(operation) : "memory");
+	else
+		asm volatile("vmcall" : "+a"(answer) : "c"(operation) : "memory");
 	return answer;
 }
 
 /* It is sent by a timer that runs only in the guest: so the guest is mostly there. */
 static void wait_until_sent(void)
 {
-	while (vmcall(PMUVISOR_CALL_PENDING)) {
+	while (hypercall(PMUVISOR_CALL_PENDING)) {
 		for (unsigned i = 0; i < 1000; i++)
 			asm volatile("pause");
 	}
@@ -24,6 +30,6 @@ static void wait_until_sent(void)
 void hypervisor_dump(void)
 {
 	wait_until_sent();
-	vmcall(PMUVISOR_CALL_DUMP);
+	hypercall(PMUVISOR_CALL_DUMP);
 	wait_until_sent();
 }
