@@ -56,7 +56,7 @@ struct lbr_ops {
 	uint64_t debugctl, control;
 };
 
-extern const struct lbr_ops lbr_legacy, lbr_arch; /* the vendor's */
+extern const struct lbr_ops lbr_legacy, lbr_arch, lbr_amd;
 
 struct lbr {
 	const struct lbr_ops *ops; /* NULL: this processor has none */

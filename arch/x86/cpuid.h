@@ -51,6 +51,8 @@
 #define  CPUID_EXTENDED_ECX_SKINIT	BIT(12)
 #define  CPUID_EXTENDED_ECX_PERF_CORE	BIT(23) /* six core counters */
 #define CPUID_ADDRESS_SIZES		0x80000008
+#define  CPUID_ADDRESS_SIZES_EBX_IRPERF	BIT(1)  /* AMD's */
+#define  CPUID_ADDRESS_SIZES_EBX_BRS	BIT(31) /* branch sampling, of Zen 3 */
 /* AMD's: APM Vol. 3, Appendix "Obtaining Processor Information Via the CPUID Instruction". */
 #define CPUID_SVM			0x8000000a
 #define  CPUID_SVM_EDX_NESTED_PAGING	BIT(0)
@@ -63,8 +65,8 @@
 #define CPUID_MEMORY_ENCRYPTION		0x8000001f
 #define CPUID_PERFMON_V2		0x80000022
 #define  CPUID_PERFMON_V2_EAX		BIT(0)
-#define  CPUID_PERFMON_V2_EAX_LBR	BITS(2, 1) /* version 2, and their freeze with the counters */
-#define  CPUID_PERFMON_V2_EAX_FREEZE	BIT(2)
+#define  CPUID_PERFMON_V2_EAX_LBR_V2	BIT(1)
+#define  CPUID_PERFMON_V2_EAX_FREEZE	BIT(2) /* of them and of the counters */
 #define  CPUID_PERFMON_V2_EBX_COUNTERS	BITS(3, 0)
 #define  CPUID_PERFMON_V2_EBX_LBRS	BITS(9, 4)
 /* clang-format on */

@@ -127,10 +127,16 @@ static void extended(uint32_t regs[4])
 	regs[ECX] &= ~(uint32_t)(CPUID_EXTENDED_ECX_SVM | CPUID_EXTENDED_ECX_SKINIT | CPUID_EXTENDED_ECX_IBS);
 }
 
+/* AMD's counter of instructions and branch sampling count and record in root mode too. Reserved bits of Intel's. */
+static void unswitched(uint32_t regs[4])
+{
+	regs[EBX] &= ~(uint32_t)(CPUID_ADDRESS_SIZES_EBX_IRPERF | CPUID_ADDRESS_SIZES_EBX_BRS);
+}
+
 /* AMD's: the guest's share of the counters, and no LBRs of their second version. */
 static void perfmon_v2(const struct cpu *cpu, uint32_t regs[4])
 {
-	regs[EAX] &= (uint32_t) ~(cpu->pmu.lbr.guests ? 0 : CPUID_PERFMON_V2_EAX_LBR);
+	regs[EAX] &= (uint32_t) ~(cpu->pmu.lbr.guests ? 0 : CPUID_PERFMON_V2_EAX_LBR_V2);
 	regs[EBX] &= (uint32_t) ~(CPUID_PERFMON_V2_EBX_COUNTERS |
 				  (cpu->pmu.lbr.guests ? 0 : CPUID_PERFMON_V2_EBX_LBRS));
 	regs[EBX] |= (uint32_t)__builtin_popcountll(cpu->pmu.guest);
@@ -162,6 +168,7 @@ static __attribute__((noinline)) void adjust(struct cpu *cpu, uint32_t leaf, uin
 			nothing(regs);
 		break;
 	case CPUID_EXTENDED: extended(regs); break;
+	case CPUID_ADDRESS_SIZES: unswitched(regs); break;
 	case CPUID_PERFMON_V2: perfmon_v2(cpu, regs); break;
 	case CPUID_SVM:
 	case CPUID_IBS:
@@ -181,8 +188,8 @@ static __attribute__((noinline)) void adjust(struct cpu *cpu, uint32_t leaf, uin
 #define EXTENDED_LEAVES    CPUID_LARGEST_EXTENDED
 #define EXTENDED_BIT(leaf) BIT((leaf)-EXTENDED_LEAVES)
 #define EXTENDED_ADJUSTED                                                                                              \
-	(EXTENDED_BIT(CPUID_EXTENDED) | EXTENDED_BIT(CPUID_SVM) | EXTENDED_BIT(CPUID_IBS) |                            \
-	 EXTENDED_BIT(CPUID_MEMORY_ENCRYPTION) | EXTENDED_BIT(CPUID_PERFMON_V2))
+	(EXTENDED_BIT(CPUID_EXTENDED) | EXTENDED_BIT(CPUID_ADDRESS_SIZES) | EXTENDED_BIT(CPUID_SVM) |                  \
+	 EXTENDED_BIT(CPUID_IBS) | EXTENDED_BIT(CPUID_MEMORY_ENCRYPTION) | EXTENDED_BIT(CPUID_PERFMON_V2))
 #define HYPERVISOR_LEAVES 0x100u
 
 static bool is_adjusted(uint32_t leaf)

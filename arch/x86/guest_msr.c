@@ -76,7 +76,36 @@ static bool write_mtrr(struct cpu *cpu, uint32_t msr, uint64_t value)
 	return true;
 }
 
+/* DEBUGCTL while closed: the freeze bits are pmuvisor's to do, and the rest is what the next entry loads. */
+static uint64_t debugctl_hidden(const struct pmu *pmu)
+{
+	return DEBUGCTL_FREEZE | pmu->ops->msrs->debugctl_ignored(pmu);
+}
+
+static bool read_debugctl(struct cpu *cpu, uint32_t msr, uint64_t *value)
+{
+	(void)msr;
+	*value = cpu->ops->read(cpu, GUEST_DEBUGCTL) & ~debugctl_hidden(&cpu->pmu);
+	*value |= freeze_debugctl(cpu->pmu.guest_freeze);
+	return true;
+}
+
+/* Recording and freezing are not tried: root mode must not record, and a PMI of the host's would freeze its counters. */
+static bool write_debugctl(struct cpu *cpu, uint32_t msr, uint64_t value)
+{
+	if (value & ~cpu->pmu.ops->msrs->debugctl(&cpu->pmu) ||
+	    !reg_wrmsr_safe(msr, value & ~(DEBUGCTL_LBR | DEBUGCTL_FREEZE)))
+		return false;
+	reg_wrmsr(msr, 0);
+	if (cpu->pmu.lbr.now)
+		cpu->pmu.lbr.ops->record(true);
+	cpu->ops->write_debugctl(cpu, value & ~debugctl_hidden(&cpu->pmu));
+	pmu_write_freeze(cpu, debugctl_freeze(value));
+	return true;
+}
+
 static const struct guest_msr common[] = {
+	{ MSR_IA32_DEBUGCTL, 1, TRAP_BOTH, CLOSED, read_debugctl, write_debugctl },
 	{ MSR_IA32_APIC_BASE, 1, TRAP_WRITE, ALWAYS, NULL, write_apic_base },
 	{ MSR_IA32_MTRR_PHYSBASE0, 0x20, TRAP_WRITE, ALWAYS, NULL, write_mtrr_range },
 	{ MSR_IA32_MTRR_FIX64K_00000, 1, TRAP_WRITE, ALWAYS, NULL, write_mtrr },

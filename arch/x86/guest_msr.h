@@ -34,6 +34,8 @@ struct guest_msrs {
 	void (*trap_host)(const struct pmu *pmu, guest_msr_set set, void *context);
 	/* Is this counter the guest's to read with RDPMC? */
 	bool (*may_rdpmc)(const struct pmu *pmu, uint32_t ecx);
+	uint64_t (*debugctl)(const struct pmu *pmu);         /* the bits the guest may set, */
+	uint64_t (*debugctl_ignored)(const struct pmu *pmu); /* and those of them that stay 0 */
 };
 extern const struct guest_msrs guest_msrs_intel, guest_msrs_amd;
 

@@ -87,7 +87,10 @@ static bool write_global(struct cpu *cpu, uint32_t msr, uint64_t value)
 }
 
 /* Conditions beside those of all vendors. */
-enum { WITH_COUNTERS = GUEST_MSR_VENDOR };
+enum {
+	WITH_COUNTERS = GUEST_MSR_VENDOR,
+	WITHOUT_LBR,
+};
 
 static const struct guest_msr entries[] = {
 	{ MSR_AMD_PERF_CTL0, 2 * CORE_COUNTERS, TRAP_NEVER, WITH_COUNTERS, read_counter, write_counter },
@@ -95,16 +98,18 @@ static const struct guest_msr entries[] = {
 	{ MSR_AMD_PERF_GLOBAL_STATUS, 4, TRAP_BOTH, CLOSED, read_global, write_global },
 	{ MSR_AMD_SMCA_FIRST, 0x1000, TRAP_NEVER, ALWAYS, read_through, write_through },
 	/* Hidden whole: */
-	{ MSR_AMD_LBR_SELECT, 2, TRAP_BOTH, ALWAYS, NULL, NULL }, /* and DBG_EXTN_CFG */
-	{ MSR_AMD_LBR_0_FROM, 32, TRAP_BOTH, ALWAYS, NULL, NULL },
-	{ MSR_AMD_IBS_FIRST, 14, TRAP_BOTH, ALWAYS, NULL, NULL },
+	{ MSR_AMD_IRPERF, 1, TRAP_BOTH, ALWAYS, NULL, NULL }, /* counts in root mode too */
+	/* Also those of Zen 3's branch sampling, which VMRUN doesn't switch. */
+	{ MSR_AMD_LBR_SELECT, 2, TRAP_BOTH, WITHOUT_LBR, NULL, NULL }, /* and DBG_EXTN_CFG */
+	{ MSR_AMD_LBR_0_FROM, 32, TRAP_BOTH, WITHOUT_LBR, NULL, NULL },
+	{ MSR_AMD_IBS_FETCH_CTL, 14, TRAP_BOTH, ALWAYS, NULL, NULL },
 	{ MSR_AMD_VM_CR, 1, TRAP_BOTH, ALWAYS, NULL, NULL },
 	{ MSR_AMD_VM_HSAVE_PA, 1, TRAP_BOTH, ALWAYS, NULL, NULL },
 };
 
 static bool applies(const struct pmu *pmu, unsigned when)
 {
-	return when == WITH_COUNTERS && pmu->caps.nr_gp;
+	return when == WITHOUT_LBR ? !pmu->lbr.guests : pmu->caps.nr_gp != 0;
 }
 
 /* Selectors exit for the bit that is written behind the guest's back, counters not: the host's do both. */
@@ -128,10 +133,25 @@ static bool may_rdpmc(const struct pmu *pmu, uint32_t ecx)
 	return ecx < 32 && pmu->guest & BIT(ecx);
 }
 
+/* Reserved bits fault: KVM, arch/x86/kvm/svm/svm.c. */
+static uint64_t debugctl(const struct pmu *pmu)
+{
+	return DEBUGCTL_LBR | DEBUGCTL_BTF | DEBUGCTL_PINS | freeze_debugctl(pmu->caps.clear_flags);
+}
+
+/* Its LBR bit is of the one last branch that DEBUGCTL itself has, which is never the host's. */
+static uint64_t debugctl_ignored(const struct pmu *pmu)
+{
+	(void)pmu;
+	return 0;
+}
+
 const struct guest_msrs guest_msrs_amd = {
 	.entries = entries,
 	.count = ARRAY_SIZE(entries),
 	.applies = applies,
 	.trap_host = trap_host,
 	.may_rdpmc = may_rdpmc,
+	.debugctl = debugctl,
+	.debugctl_ignored = debugctl_ignored,
 };

@@ -6,7 +6,6 @@
 #include "arch/x86/reg.h"
 
 #define MISC_ENABLE_XD_DISABLE BIT(34)
-#define DEBUGCTL_FREEZE        (DEBUGCTL_FREEZE_LBRS_ON_PMI | DEBUGCTL_FREEZE_PERFMON_ON_PMI)
 /* All but branch trace, BTS and PT. */
 #define DEBUGCTL_GUEST                                                                                                 \
 	(DEBUGCTL_LBR | DEBUGCTL_BTF | DEBUGCTL_BUS_LOCK_DETECT | DEBUGCTL_FREEZE | DEBUGCTL_UNCORE_PMI |              \
@@ -74,35 +73,17 @@ static bool write_xss(struct cpu *cpu, uint32_t msr, uint64_t value)
 	return !(value & hidden) && reg_wrmsr_safe(msr, value);
 }
 
-/* DEBUGCTL while closed: the freeze bits are pmuvisor's to do, and the rest is what the next entry loads. */
-static uint64_t debugctl_hidden(const struct cpu *cpu)
+/* The freeze bits exist on every CPU of Intel's that pmuvisor runs on. */
+static uint64_t debugctl(const struct pmu *pmu)
 {
-	return DEBUGCTL_FREEZE | (has_legacy_lbr(&cpu->pmu) ? 0 : DEBUGCTL_LBR);
+	(void)pmu;
+	return DEBUGCTL_GUEST;
 }
 
-static bool read_debugctl(struct cpu *cpu, uint32_t msr, uint64_t *value)
+/* Without LBRs of this kind: SDM Vol. 3B, "Last Branch Records", "IA32_DEBUGCTL". */
+static uint64_t debugctl_ignored(const struct pmu *pmu)
 {
-	(void)msr;
-	*value = cpu->ops->read(cpu, GUEST_DEBUGCTL) & ~debugctl_hidden(cpu);
-	*value |= freeze_debugctl(cpu->pmu.guest_freeze);
-	return true;
-}
-
-/*
- * Without LBRs of this kind their bit is accepted and reads 0: SDM Vol. 3B, "Last Branch Records", "IA32_DEBUGCTL". It
- * and the freeze bits exist on every CPU pmuvisor runs on, and are not tried: root mode must not record, and a PMI of
- * the host's would freeze its counters.
- */
-static bool write_debugctl(struct cpu *cpu, uint32_t msr, uint64_t value)
-{
-	if (value & ~DEBUGCTL_GUEST || !reg_wrmsr_safe(msr, value & ~(DEBUGCTL_LBR | DEBUGCTL_FREEZE)))
-		return false;
-	reg_wrmsr(msr, 0);
-	if (cpu->pmu.lbr.now)
-		cpu->pmu.lbr.ops->record(true);
-	cpu->ops->write_debugctl(cpu, value & ~debugctl_hidden(cpu));
-	pmu_write_freeze(cpu, debugctl_freeze(value));
-	return true;
+	return has_legacy_lbr(pmu) ? 0 : DEBUGCTL_LBR;
 }
 
 static bool read_perf_capabilities(struct cpu *cpu, uint32_t msr, uint64_t *value)
@@ -236,7 +217,6 @@ static const struct guest_msr entries[] = {
 	{ MSR_IA32_PERF_GLOBAL_INUSE, 1, TRAP_BOTH, ALWAYS, read_global, write_global },
 	{ MSR_IA32_FEATURE_CONTROL, 1, TRAP_BOTH, ALWAYS, read_feature_control, NULL },
 	{ MSR_IA32_MISC_ENABLE, 1, TRAP_BOTH, ALWAYS, read_misc_enable, write_misc_enable },
-	{ MSR_IA32_DEBUGCTL, 1, TRAP_BOTH, CLOSED, read_debugctl, write_debugctl },
 	{ MSR_IA32_XSS, 1, TRAP_WRITE, ALWAYS, NULL, write_xss },
 	{ MSR_IA32_PERF_CAPABILITIES, 1, TRAP_BOTH, ALWAYS, read_perf_capabilities, NULL },
 	/* PEBS_ENABLE not while open and in use: the vendor sees to that. */
@@ -331,4 +311,6 @@ const struct guest_msrs guest_msrs_intel = {
 	.applies = applies,
 	.trap_host = trap_host_counters,
 	.may_rdpmc = may_rdpmc,
+	.debugctl = debugctl,
+	.debugctl_ignored = debugctl_ignored,
 };

@@ -42,9 +42,11 @@
 #define  DEBUGCTL_LBR			BIT(0)
 #define  DEBUGCTL_BTF			BIT(1)
 #define  DEBUGCTL_BUS_LOCK_DETECT	BIT(2)
+#define  DEBUGCTL_PINS			BITS(5, 2) /* AMD's */
 #define  DEBUGCTL_TRACE			BITS(10, 6) /* TR, BTS, BTINT, BTS_OFF_OS, BTS_OFF_USR */
 #define  DEBUGCTL_FREEZE_LBRS_ON_PMI	BIT(11)
 #define  DEBUGCTL_FREEZE_PERFMON_ON_PMI	BIT(12)
+#define  DEBUGCTL_FREEZE		BITS(12, 11)
 #define  DEBUGCTL_UNCORE_PMI		BIT(13)
 #define  DEBUGCTL_FREEZE_WHILE_SMM	BIT(14)
 #define  DEBUGCTL_RTM			BIT(15)
@@ -150,8 +152,10 @@
 #define MSR_IA32_FS_BASE		0xc0000100
 #define MSR_IA32_GS_BASE		0xc0000101
 /* From here on AMD's: APM Vol. 2, Appendix "MSR Cross-Reference". */
+#define MSR_AMD_IRPERF			0xc00000e9
 #define MSR_AMD_LBR_SELECT		0xc000010e
 #define MSR_AMD_DBG_EXTN_CFG		0xc000010f
+#define  DBG_EXTN_CFG_LBR		BIT(6) /* records */
 #define MSR_AMD_PERF_GLOBAL_STATUS	0xc0000300
 #define MSR_AMD_PERF_GLOBAL_CTL		0xc0000301
 #define MSR_AMD_PERF_GLOBAL_STATUS_CLR	0xc0000302
@@ -160,7 +164,8 @@
 #define MSR_AMD_PERF_LEGACY_CTL0	0xc0010000 /* four selectors, then four counters */
 #define MSR_AMD_SYSCFG			0xc0010010
 #define  SYSCFG_MEMORY_ENCRYPTION	BIT(23)
-#define MSR_AMD_IBS_FIRST		0xc0011030 /* to C001_103DH */
+#define MSR_AMD_IBS_FETCH_CTL		0xc0011030 /* the first of IBS, which go to C001_103DH */
+#define MSR_AMD_IBS_OP_CTL		0xc0011033
 #define MSR_AMD_VM_CR			0xc0010114
 #define  VM_CR_INIT_REDIRECTION		BIT(1) /* INIT comes as #SX */
 #define  VM_CR_LOCK			BIT(3)
@@ -170,7 +175,8 @@
 #define  PERF_CTL_EVENT_HIGH		BITS(35, 32)
 #define  PERF_CTL_GUEST_ONLY		BIT(40)
 #define  PERF_CTL_HOST_ONLY		BIT(41)
-#define MSR_AMD_LBR_0_FROM		0xc0010300 /* and TO, sixteen of both */
+#define MSR_AMD_LBR_0_FROM		0xc0010300 /* and TO, sixteen of both in turn */
+#define MSR_AMD_LBR_0_TO		0xc0010301
 /* clang-format on */
 
 #endif

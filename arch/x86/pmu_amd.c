@@ -241,5 +241,6 @@ const struct pmu_ops pmu_amd = {
 	.counts_entry = amd_counts_entry,
 	.interrupting = amd_interrupting,
 	.inuse = amd_inuse,
+	.lbr = { &lbr_amd },
 	.msrs = &guest_msrs_amd,
 };

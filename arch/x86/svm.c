@@ -65,10 +65,13 @@ static void apply_gate(struct cpu *cpu)
 	if ((gate->step || (gate->nmi_window && !svm->nmi_masked)) && !svm->stepping)
 		svm_step_begin(svm);
 	apply_intercepts(svm, gate);
+	svm_apply_debugctl(cpu, gate);
 	apply_open(svm, gate->open);
 	if (gate->apic_trapped != svm->apic_trapped)
 		svm_trap_apic(cpu, gate->apic_trapped);
 	gate->dirty = false;
+	if (cpu->pmu.lbr.now)
+		lbr_root_end(&cpu->pmu);
 }
 
 static void decode_io(const struct vmcb *vmcb, struct vm_exit *exit)
@@ -164,6 +167,8 @@ void svm_exited(struct cpu *cpu, bool entered)
 	struct vm_exit exit;
 
 	cpu->time.root -= now;
+	if (cpu->pmu.lbr.root)
+		lbr_root_begin(&cpu->pmu);
 	if (!entered)
 		decode_signal(cpu, &exit);
 	if (!entered || exited(cpu, &exit))
@@ -247,11 +252,6 @@ static bool svm_nmi_blocked(struct cpu *cpu)
 	return svm->nmi_masked || svm->vmcb.interrupt_shadow & SHADOW_INTERRUPTS || svm->vmcb.event & EVENT_VALID;
 }
 
-static uint64_t read_debugctl(const struct svm_cpu *svm)
-{
-	return svm->lbr ? svm->vmcb.debugctl : reg_rdmsr(MSR_IA32_DEBUGCTL);
-}
-
 static uint64_t svm_read(struct cpu *cpu, enum guest_register reg)
 {
 	const struct svm_cpu *svm = svm_of(cpu);
@@ -262,22 +262,10 @@ static uint64_t svm_read(struct cpu *cpu, enum guest_register reg)
 	case GUEST_CR3: return svm->vmcb.cr3;
 	case GUEST_CR4: return svm->vmcb.cr4;
 	case GUEST_EFER: return svm->vmcb.efer & ~EFER_SVME;
-	case GUEST_DEBUGCTL: return read_debugctl(svm);
-	case GUEST_FREEZE: return debugctl_freeze(read_debugctl(svm));
+	case GUEST_DEBUGCTL: return svm_read_debugctl(svm);
+	case GUEST_FREEZE: return debugctl_freeze(svm_read_debugctl(svm));
 	}
 	return 0;
-}
-
-static void svm_write_debugctl(struct cpu *cpu, uint64_t value)
-{
-	struct svm_cpu *svm = svm_of(cpu);
-
-	if (!svm->lbr) {
-		reg_wrmsr(MSR_IA32_DEBUGCTL, value);
-		return;
-	}
-	svm->vmcb.debugctl = value;
-	vmcb_dirty(svm, CLEAN_LBR);
 }
 
 static void svm_dump(struct cpu *cpu, struct text *text)

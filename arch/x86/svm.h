@@ -30,8 +30,10 @@ struct svm_cpu {
 	uint64_t guarded;             /* counters that exit until the next exit: svm_pmu.c */
 	bool open, apic_trapped;      /* the traps as last set */
 	bool next_rip;                /* exits save it */
-	bool lbr;                     /* VMRUN and exits switch DEBUGCTL */
-	uint8_t flush;                /* the narrowest TLB control there is */
+	bool lbr;                     /* VMRUN and exits switch DEBUGCTL and the LBRs */
+	bool records;                 /* gate.records and gate.freeze, as last applied */
+	uint64_t freeze;
+	uint8_t flush; /* the narrowest TLB control there is */
 };
 
 static inline struct svm_cpu *svm_of(const struct cpu *cpu)
@@ -76,6 +78,11 @@ void svm_look_at_clock(struct cpu *cpu, uint64_t now);
 /* svm_pmu.c: around each entry, where there are counters. */
 void svm_pmu_exited(struct cpu *cpu);
 void svm_pmu_entering(struct cpu *cpu);
+
+/* svm_lbr.c: the guest's DEBUGCTL, and what records behind its back. */
+uint64_t svm_read_debugctl(const struct svm_cpu *svm);
+void svm_write_debugctl(struct cpu *cpu, uint64_t value);
+void svm_apply_debugctl(struct cpu *cpu, const struct pmu_gate *gate);
 
 /* svm_length.c: address of the instruction after the one that exited. */
 uint64_t svm_next_rip(struct cpu *cpu, const struct vm_exit *exit);

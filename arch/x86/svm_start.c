@@ -38,6 +38,18 @@ static void ident(struct svm_cpu *svm)
 	svm->flush = regs[3] & CPUID_SVM_EDX_FLUSH_ASID ? TLB_FLUSH_ASID : TLB_FLUSH_ALL;
 }
 
+/* The guest has none, so it couldn't stop what the firmware has started. */
+static void stop_ibs(void)
+{
+	uint32_t regs[4];
+
+	reg_cpuid(CPUID_EXTENDED, 0, regs);
+	if (!(regs[2] & CPUID_EXTENDED_ECX_IBS))
+		return;
+	reg_wrmsr(MSR_AMD_IBS_FETCH_CTL, 0);
+	reg_wrmsr(MSR_AMD_IBS_OP_CTL, 0);
+}
+
 int svm_cpu_init(struct cpu *cpu, struct handoff *handoff)
 {
 	struct svm_cpu *svm = svm_of(cpu);
@@ -49,6 +61,7 @@ int svm_cpu_init(struct cpu *cpu, struct handoff *handoff)
 		return -1;
 	}
 	ident(svm);
+	stop_ibs();
 	set_control_registers(firmware);
 	reg_wrmsr(MSR_IA32_PAT, PAT_POWER_UP); /* nested page tables have their types from it */
 	reg_wrmsr(MSR_AMD_VM_HSAVE_PA, hv_pa(svm->host_save));
@@ -75,6 +88,8 @@ void svm_cpu_leave(struct cpu *cpu)
 	reg_wrmsr(MSR_IA32_PAT, svm->vmcb.pat);
 	if (svm->lbr)
 		reg_wrmsr(MSR_IA32_DEBUGCTL, svm->vmcb.debugctl);
+	if (cpu->pmu.lbr.guests)
+		reg_wrmsr(MSR_AMD_DBG_EXTN_CFG, svm->vmcb.debug_extension);
 	reg_wrmsr(MSR_AMD_VM_CR, reg_rdmsr(MSR_AMD_VM_CR) & ~VM_CR_INIT_REDIRECTION);
 	reg_wrmsr(MSR_IA32_EFER, reg_rdmsr(MSR_IA32_EFER) & ~EFER_SVME);
 }

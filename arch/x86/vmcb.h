@@ -59,7 +59,10 @@ struct vmcb {
 	uint64_t debugctl;
 	uint64_t last_branch_from, last_branch_to, last_exception_from, last_exception_to;
 	uint64_t debug_extension;
-	uint8_t reserved9[0x1000 - 0x6a0];
+	uint8_t reserved9[0xa70 - 0x6a0];
+	uint8_t lbr_stack[256];
+	uint64_t lbr_select;
+	uint8_t reserved10[0x1000 - 0xb78];
 };
 _Static_assert(sizeof(struct vmcb) == 4096, "one page");
 _Static_assert(offsetof(struct vmcb, iopm_pa) == 0x040, "APM Vol. 2, \"VMCB Layout, Control Area\"");
@@ -76,6 +79,7 @@ _Static_assert(offsetof(struct vmcb, rax) == 0x5f8, "the same");
 _Static_assert(offsetof(struct vmcb, cr2) == 0x640, "the same");
 _Static_assert(offsetof(struct vmcb, debugctl) == 0x670, "the same");
 _Static_assert(offsetof(struct vmcb, debug_extension) == 0x698, "the same");
+_Static_assert(offsetof(struct vmcb, lbr_select) == 0xb70, "the same");
 
 /* intercept1, at 00CH */
 #define INTERCEPT_INTR     BIT(0)

@@ -19,6 +19,25 @@ const char test_title[] = "lbr_host: the host captures the guest's branches, and
 #define LBR_FMT UINT64_C(0x3f) /* of PERF_CAPABILITIES */
 #define ROUNDS  20000
 
+/* LBR v2 isn't in DEBUGCTL, whose one last branch stays the guest's. */
+static void test_nothing_of_v2_shows(void)
+{
+	const struct cpuid_regs leaf = cpuid(CPUID_PERFMON_V2, 0);
+	uint64_t value = 0;
+
+	tap_equal(leaf.eax & BIT(1), 0, "CPUID has no LBR v2");
+	tap_equal(leaf.ebx >> 4 & 0x3f, 0, "and no entries of it");
+	tap_equal(rdmsr(MSR_IA32_DEBUGCTL), 0, "DEBUGCTL shows no freeze");
+	wrmsr(MSR_IA32_DEBUGCTL, DEBUGCTL_LBR | DEBUGCTL_FREEZE_LBRS_ON_PMI);
+	tap_equal(rdmsr(MSR_IA32_DEBUGCTL), DEBUGCTL_LBR | DEBUGCTL_FREEZE_LBRS_ON_PMI, "its bits are the guest's");
+	wrmsr(MSR_IA32_DEBUGCTL, 0);
+	tap_equal(rdmsr(MSR_IA32_DEBUGCTL), 0, "all of them");
+	tap_check(rdmsr_guarded(MSR_DBG_EXTN_CFG, &value) == FAULT_GP, "DBG_EXTN_CFG faults");
+	tap_check(rdmsr_guarded(MSR_LBR_SELECT_V2, &value) == FAULT_GP, "LBR_SELECT faults");
+	tap_check(rdmsr_guarded(MSR_SAMP_BR_FROM(0), &value) == FAULT_GP, "the entries fault");
+	tap_equal(rdmsr(pmu.global_status) & PERF_GLOBAL_STATUS_LBR_FRZ, 0, "no freeze of the host's shows");
+}
+
 static void test_nothing_shows(void)
 {
 	uint64_t value = 0;
@@ -47,7 +66,7 @@ void test_main(void)
 	pmu_init();
 	branches_rounds = ROUNDS;
 	user_run(branches_loop);
-	test_nothing_shows();
+	(pmu.amd ? test_nothing_of_v2_shows : test_nothing_shows)();
 	user_run(branches_loop);
 	tell_loop();
 	hypervisor_dump();

@@ -16,12 +16,6 @@
 
 const char test_title[] = "lbr_v2: every branch is recorded, none of anybody else's, and nothing while frozen";
 
-/* Linux, arch/x86/include/asm/msr-index.h. */
-#define MSR_LBR_SELECT_V2   0xc000010e
-#define MSR_DBG_EXTN_CFG    0xc000010f
-#define DBG_EXTN_LBRV2EN    BIT(6)
-#define MSR_SAMP_BR_FROM(n) (0xc0010300 + 2 * (n))
-#define MSR_SAMP_BR_TO(n)   (0xc0010301 + 2 * (n))
 #define MSR_LASTBRANCH_FROM 0x1db
 #define ENTRIES             16
 #define IP                  (BIT(58) - 1)
@@ -217,7 +211,7 @@ static void test_absent(void)
 
 void test_main(void)
 {
-	const struct cpuid_regs leaf = cpuid(0x80000022, 0);
+	const struct cpuid_regs leaf = cpuid(CPUID_PERFMON_V2, 0);
 
 	pmu_init();
 	if (!tap_check(pmu.amd, "the processor is AMD's"))

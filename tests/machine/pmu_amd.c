@@ -274,6 +274,7 @@ void pmu_model_svme(struct pmu_model *model, bool on)
 	pmu_configure(model);
 }
 
+/* APM Vol. 2, "Hardware Acceleration for LBR Virtualization": the stack that an exit finds stays in the registers. */
 static void switch_mode(struct pmu_model *model, bool guest, const struct pmu_model_vmcb *load,
 			struct pmu_model_vmcb *save)
 {
@@ -281,7 +282,7 @@ static void switch_mode(struct pmu_model *model, bool guest, const struct pmu_mo
 	pmu_fold(model);
 	if (load->lbr_virtualization) {
 		pmu_amd_lbr_read(model, save);
-		pmu_amd_lbr_write(model, load);
+		(guest ? pmu_amd_lbr_write : pmu_amd_lbr_control)(model, load);
 	}
 	model->amd.in_guest = guest;
 	model->pebs.in_root = !guest;

@@ -171,17 +171,25 @@ void pmu_amd_lbr_read(const struct pmu_model *model, struct pmu_model_vmcb *stat
 	}
 }
 
-/* Reserved bits in the VMCB are ignored. */
-void pmu_amd_lbr_write(struct pmu_model *model, const struct pmu_model_vmcb *state)
+/* What is switched for the host too: its stack and filter are not. Reserved bits in the VMCB are ignored. */
+void pmu_amd_lbr_control(struct pmu_model *model, const struct pmu_model_vmcb *state)
 {
 	struct pmu_lbr *lbr = &model->lbr;
 
 	model->debugctl = state->debugctl & pmu_amd_debugctl_writable(model);
 	lbr->last = (struct pmu_lbr_entry){ .from = state->br_from, .to = state->br_to };
 	lbr->ler = (struct pmu_lbr_entry){ .from = state->int_from, .to = state->int_to };
+	if (model->caps.lbr_v2)
+		model->amd.dbg_extn_cfg = state->dbg_extn_cfg & DBG_EXTN_LBRV2EN;
+}
+
+void pmu_amd_lbr_write(struct pmu_model *model, const struct pmu_model_vmcb *state)
+{
+	struct pmu_lbr *lbr = &model->lbr;
+
+	pmu_amd_lbr_control(model, state);
 	if (!model->caps.lbr_v2)
 		return;
-	model->amd.dbg_extn_cfg = state->dbg_extn_cfg & DBG_EXTN_LBRV2EN;
 	lbr->select = state->lbr_select & SELECT_WRITABLE;
 	for (unsigned i = 0; i < PMU_MODEL_LBRS_V2; i++) {
 		write_entry(model, 2 * i, state->lbrs[i].from);

@@ -401,6 +401,7 @@ void pmu_amd_lbr_record(struct pmu_model *model, enum pmu_lbr_type type, bool ev
 			const struct pmu_model_transfer *transfer);
 void pmu_amd_lbr_read(const struct pmu_model *model, struct pmu_model_vmcb *state);
 void pmu_amd_lbr_write(struct pmu_model *model, const struct pmu_model_vmcb *state);
+void pmu_amd_lbr_control(struct pmu_model *model, const struct pmu_model_vmcb *state);
 
 /* pmu_cache.c */
 void pmu_forget_accesses(struct pmu_model *model);

@@ -229,15 +229,27 @@ static void hidden_leaves(void **state)
 	}
 }
 
-/* SVM and SKINIT, IBS, memory encryption. */
+/* SVM and SKINIT, IBS, memory encryption; the counter of instructions, branch sampling. */
 static void hidden_leaves_of_amd(void **state)
 {
 	(void)state;
 	hardware = ALL_ONES;
 	check(0x80000001, 0, (struct leaf){ ONES, ONES, ~(1u << 2 | 1u << 10 | 1u << 12), ONES });
+	check(0x80000008, 0, (struct leaf){ ONES, ~(1u << 1 | 1u << 31), ONES, ONES });
 	check(0x8000000a, 0, ALL_ZEROS);
 	check(0x8000001b, 0, ALL_ZEROS);
 	check(0x8000001f, 0, ALL_ZEROS);
+}
+
+/* Zen 4: six counters and sixteen LBRs. The freezes are of the counters too. */
+static void perfmon_v2(void **state)
+{
+	(void)state;
+	hardware = (struct leaf){ 7, 6 | 16 << 4, 0, 0 };
+	cpu.pmu.guest = BITS(3, 0);
+	check(0x80000022, 0, (struct leaf){ 5, 4, 0, 0 });
+	cpu.pmu.lbr.guests = true;
+	check(0x80000022, 0, (struct leaf){ 7, 4 | 16 << 4, 0, 0 });
 }
 
 /* A leaf that the processor doesn't have stays without counters, whatever the partition. */
@@ -268,7 +280,7 @@ static void hypervisor_leaves(void **state)
 static void other_leaves_are_the_hardware_s(void **state)
 {
 	static const uint32_t touched[] = { 1, 7, 0xa, 0xd, 0x14, 0x1c, 0x23 };
-	static const uint32_t extended[] = { 0x80000001, 0x8000000a, 0x8000001b, 0x8000001f };
+	static const uint32_t extended[] = { 0x80000001, 0x80000008, 0x8000000a, 0x8000001b, 0x8000001f, 0x80000022 };
 
 	(void)state;
 	hardware = (struct leaf){ 0x12345678, 0x9abcdef0, 0x87654321, 0xffffffff };
@@ -301,6 +313,7 @@ int main(void)
 		cmocka_unit_test_setup(lbrs_of_the_guest, setup),
 		cmocka_unit_test_setup(hidden_leaves, setup),
 		cmocka_unit_test_setup(hidden_leaves_of_amd, setup),
+		cmocka_unit_test_setup(perfmon_v2, setup),
 		cmocka_unit_test_setup(no_architectural_pmu, setup),
 		cmocka_unit_test_setup(hypervisor_leaves, setup),
 		cmocka_unit_test_setup(other_leaves_are_the_hardware_s, setup),

@@ -33,6 +33,12 @@
 #define LBR_INFO_CYCLES        UINT64_C(0xffff)
 #define LBR_INFO_TYPE(info)    ((info) >> 56 & 0xf)
 #define LBR_INFO_CYCLES_VALID  BIT(60)
+/* AMD's, of their second version: Linux, arch/x86/include/asm/msr-index.h. */
+#define MSR_LBR_SELECT_V2   0xc000010e
+#define MSR_DBG_EXTN_CFG    0xc000010f
+#define DBG_EXTN_LBRV2EN    BIT(6)
+#define MSR_SAMP_BR_FROM(n) (0xc0010300 + 2 * (n))
+#define MSR_SAMP_BR_TO(n)   (0xc0010301 + 2 * (n))
 
 #define DEBUGCTL_LBR                BIT(0)
 #define DEBUGCTL_FREEZE_LBRS_ON_PMI BIT(11)

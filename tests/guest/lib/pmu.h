@@ -10,6 +10,8 @@
 
 #include "cpu.h"
 
+#define CPUID_PERFMON_V2 0x80000022 /* AMD */
+
 #define MSR_IA32_PMC0                     0x0c1
 #define MSR_IA32_PERFEVTSEL0              0x186
 #define PERFEVTSEL_USR                    BIT(16)

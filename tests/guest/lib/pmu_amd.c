@@ -5,7 +5,6 @@
 
 #define CPUID_FEATURES_AMD     0x80000001
 #define ECX_PERF_CTR_EXT_CORE  BIT(23)
-#define CPUID_PERFMON_V2       0x80000022
 #define EAX_PERFMON_V2         BIT(0)
 #define WIDTH                  48
 #define HARDWARE_CORE_COUNTERS 6
