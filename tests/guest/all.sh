@@ -110,11 +110,13 @@ cases() {
 		echo "MODEL=arrow_lake,arrow_lake_e CPUS=4 GUEST_ARGS=host-counters=2 tests/guest/run.sh $mode hybrid"
 		echo "MODEL=arrow_lake,arrow_lake_e CPUS=4 GUEST_ARGS=dump=1 tests/guest/run.sh $mode smp"
 	done
-	# Bare, so far.
 	for model in $amd_models; do
 		for guest in $amd_guests; do
 			echo "MODEL=$model tests/guest/run.sh bare $guest"
 		done
+	done
+	for guest in count lbr_v2; do
+		echo "MODEL=zen4 tests/guest/run.sh direct $guest"
 	done
 	echo "CPUS=4 MODEL=zen4 tests/guest/run.sh bare smp"
 	# Late interrupts: of those that come after their overflow was handled only AMD's own software knows what to make.
