@@ -154,6 +154,26 @@ static void deliver_pmi(void *opaque, enum pmu_model_delivery mode, unsigned vec
 	}
 }
 
+static struct machine_cpu *ipi_sender;
+
+void machine_ipi_from(struct machine_cpu *sender)
+{
+	ipi_sender = sender;
+}
+
+void machine_ipi_to(struct machine_cpu *receiver, unsigned mode)
+{
+	/* By delivery mode. SDM Vol. 3A, "Interrupt Command Register (ICR)"; lowest priority counts as fixed. */
+	static const unsigned kinds[] = { STATS_IPI_FIXED, STATS_IPI_FIXED, STATS_IPIS,        STATS_IPIS,
+					  STATS_IPI_NMI,   STATS_IPI_INIT,  STATS_IPI_STARTUP, STATS_IPIS };
+	const unsigned kind = kinds[mode & 7];
+
+	if (!ipi_sender || kind == STATS_IPIS)
+		return;
+	ipi_sender->stats.ipis_sent[kind]++;
+	receiver->stats.ipis_received[kind]++;
+}
+
 /*
  * The time-stamp counter the hardware counts reference cycles with: not the guest's view of it. Bochs adds up time at
  * the end of a trace; what has run since is in icount, except that several processors share time.

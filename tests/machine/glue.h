@@ -84,6 +84,11 @@ static inline void machine_halted(struct machine_cpu *machine, bool halted)
 	machine->halted = halted;
 }
 
+/* From here to the next call, what reaches a local APIC was sent by this processor; NULL: by a device. */
+void machine_ipi_from(struct machine_cpu *sender);
+/* A message reaches a processor's local APIC; `mode` is the delivery mode. */
+void machine_ipi_to(struct machine_cpu *receiver, unsigned mode);
+
 /* Interrupt and event delivery touched memory for no instruction. */
 static inline void machine_between_instructions(struct machine_cpu *machine)
 {

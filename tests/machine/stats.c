@@ -124,6 +124,25 @@ static void print_msrs(const struct out *out, const struct stats *stats)
 	print(out, "msr_area_stores", stats->msr_area_stores);
 }
 
+static void print_ipis(const struct out *out, const struct stats *stats)
+{
+	static const char *const names[STATS_IPIS][2] = {
+		[STATS_IPI_FIXED] = { "ipis_sent_fixed", "ipis_received_fixed" },
+		[STATS_IPI_NMI] = { "ipis_sent_nmi", "ipis_received_nmi" },
+		[STATS_IPI_INIT] = { "ipis_sent_init", "ipis_received_init" },
+		[STATS_IPI_STARTUP] = { "ipis_sent_startup", "ipis_received_startup" },
+	};
+
+	for (unsigned i = 0; i < STATS_IPIS; i++) {
+		print(out, names[i][0], stats->ipis_sent[i]);
+		print(out, names[i][1], stats->ipis_received[i]);
+	}
+	print(out, "interrupts_merged", stats->interrupts_merged);
+	print(out, "interrupts_taken", stats->interrupts_taken);
+	print(out, "inits_taken", stats->inits_taken);
+	print(out, "startups_taken", stats->startups_taken);
+}
+
 static void print_interrupts(const struct out *out, const struct stats *stats, const struct pmu_model *model)
 {
 	print(out, "nmis_raised", stats->nmis_raised);
@@ -161,5 +180,6 @@ void stats_print(FILE *file, const char *prefix, const struct stats *stats, cons
 	print_exits(&out, stats);
 	print_msrs(&out, stats);
 	print_interrupts(&out, stats, model);
+	print_ipis(&out, stats);
 	print_records(&out, model);
 }

@@ -16,6 +16,9 @@ struct pmu_model;
 #define STATS_MSR_RANGES 3
 #define STATS_RANGE_MSRS 0x2000
 
+/* What one processor sends another, or itself by a destination; with a shorthand once for each that it is for. */
+enum stats_ipi { STATS_IPI_FIXED, STATS_IPI_NMI, STATS_IPI_INIT, STATS_IPI_STARTUP, STATS_IPIS };
+
 enum stats_mode { STATS_OUTSIDE, STATS_ROOT, STATS_GUEST, STATS_MODES };
 
 /* Fields without a function of their own are incremented in place. */
@@ -43,6 +46,11 @@ struct stats {
 	uint64_t nmis_raised; /* signalled to this processor */
 	uint64_t nmis_merged; /* of these: when one was pending already, so that two became one */
 	uint64_t nmis_taken;  /* delivered through the IDT or by a VM exit */
+
+	uint64_t ipis_sent[STATS_IPIS], ipis_received[STATS_IPIS];
+	uint64_t interrupts_merged; /* that reached the local APIC while the vector's last one still waited there */
+	uint64_t interrupts_taken;  /* acknowledged */
+	uint64_t inits_taken, startups_taken;
 };
 
 /* The processor enters `mode` now. VM entry and exit have calls of their own. */
