@@ -309,6 +309,16 @@ void pmu_nmi_blocked(struct cpu *cpu)
 	pmu_update_gate(&cpu->pmu);
 }
 
+/* Overflows that no NMI announced, as the entry was masked. */
+static void take_late(struct pmu *pmu, uint64_t status)
+{
+	uint64_t host = status & pmu->host;
+
+	if (host)
+		host_events_overflowed(pmu, host);
+	pmu->stats.host_late += (uint64_t)__builtin_popcountll(host & pmu->host_sampling);
+}
+
 bool pmu_read_lvtpc(struct cpu *cpu, uint64_t *value)
 {
 	learn(&cpu->pmu);
@@ -320,7 +330,7 @@ bool pmu_write_lvtpc(struct cpu *cpu, uint64_t value)
 {
 	if (value & ~(uint64_t)(LVT_VECTOR | LVT_MODE | LVT_PENDING | LVT_MASKED))
 		return false;
-	pmi_land(cpu);
+	take_late(&cpu->pmu, pmi_land(cpu)); /* of while the APIC was software-disabled, as an INIT leaves it */
 	cpu->pmu.guest_lvtpc = (uint32_t)value & ~LVT_PENDING;
 	settle(&cpu->pmu);
 	return true;
@@ -366,16 +376,6 @@ void pmu_reset(struct cpu *cpu)
 	cpu->nmi = (struct nmi){ .pending = false };
 	pmu->gate.nmi_window = false;
 	pmu_update_gate(pmu);
-}
-
-/* Overflows that no NMI announced, as the entry was masked. */
-static void take_late(struct pmu *pmu, uint64_t status)
-{
-	uint64_t host = status & pmu->host;
-
-	if (host)
-		host_events_overflowed(pmu, host);
-	pmu->stats.host_late += (uint64_t)__builtin_popcountll(host & pmu->host_sampling);
 }
 
 void pmu_poll(struct cpu *cpu)

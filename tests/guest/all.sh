@@ -46,6 +46,12 @@ cases() {
 		echo "CPUS=$cpus TAG=dense GUEST_ARGS=dump=1 tests/guest/run.sh shared smp $dense"
 		echo "CPUS=$cpus TAG=inside GUEST_ARGS=dump=1 tests/guest/run.sh shared smp $inside"
 	done
+	# Everything at once; tests/guest/storms.py compares what was sent with what arrived.
+	for mode in bare direct; do
+		echo "CPUS=4 tests/guest/run.sh $mode stress"
+	done
+	echo "CPUS=4 TAG=dense tests/guest/run.sh shared stress $dense"
+	echo "CPUS=4 TAG=inside tests/guest/run.sh shared stress $inside"
 	for guest in lbr lbr_xsaves; do
 		for model in icelake $models; do
 			for mode in bare direct shared; do
@@ -101,7 +107,7 @@ cases() {
 		echo "MODEL=$model TAG=both-outside tests/guest/run.sh shared lbr_cost 'lbr = both'" \
 			"'event = branches:guest period=10000019' 'event = instructions:host' $quiet"
 	done
-	# Cores of two kinds: bare, so far.
+	# Cores of two kinds.
 	for guest in hybrid smp; do
 		echo "MODEL=arrow_lake,arrow_lake_e CPUS=4 tests/guest/run.sh bare $guest"
 	done
@@ -145,6 +151,7 @@ cases | xargs -d '\n' -n 1 -P "$(nproc)" tests/pool sh -c || failed=1
 	tests/bench/figures.py "$out/direct-exits" "$out/shared-exits" || failed=1
 	tests/bench/pmis.py "$out/shared-pmi-long" || failed=1
 	tests/bench/records.py "$out" || failed=1
+	tests/guest/storms.py "$out"/*-stress-* || failed=1
 	echo "guest_runs $(cases | wc -l)"
 } > "$results"
 cat "$results"

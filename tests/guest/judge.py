@@ -10,6 +10,7 @@ import re
 import sys
 
 import branches
+import storms
 
 START = "TAP version 13"
 TEST = re.compile(r"(not )?ok \d+ - ")
@@ -92,6 +93,8 @@ def main():
     if mode != "bare":
         reasons += branches.complaints(name, *(read(directory / file) for file in ("pmuvisor.conf", "com1.txt", "com2.txt")),
                                        last_stats(directory))
+    if name == "stress":
+        reasons += storms.complaints(mode, directory)
     (directory / "tap").write_text("\n".join(lines) + "\n")
     (directory / "figures").write_text("".join(f"{line}\n" for line in lines if FIGURE.match(line)))
     checks = sum(bool(TEST.match(line)) for line in lines)

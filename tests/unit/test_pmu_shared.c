@@ -423,6 +423,21 @@ static void init_in_direct_mode(void **state)
 	assert_true(cpu.pmu.gate.open);
 }
 
+/* From an INIT on the APIC is software-disabled, and what overflows sends no NMI until the guest sets LVTPC up again. */
+static void lvtpc_finds_what_came_while_it_could_not(void **state)
+{
+	(void)state;
+	pmu_reset(&cpu);
+	lvtpc = LVT_MASKED;
+	status |= HOST;
+	counters[6] = 5;
+	assert_true(pmu_write_lvtpc(&cpu, LVT_MASKED));
+	assert_int_equal(lvtpc, LVT_NMI);
+	assert_int_equal(status & HOST, 0);
+	assert_int_equal(cpu.pmu.stats.host_late, 1);
+	assert_true(counters[6] > 5);
+}
+
 static void modes_change_around_armed_bits(void **state)
 {
 	(void)state;
@@ -485,6 +500,7 @@ int main(void)
 		cmocka_unit_test_setup(init_leaves_the_counters_alone, setup),
 		cmocka_unit_test_setup(init_ends_a_window, setup),
 		cmocka_unit_test_setup(init_in_direct_mode, setup),
+		cmocka_unit_test_setup(lvtpc_finds_what_came_while_it_could_not, setup),
 		cmocka_unit_test_setup(modes_change_around_armed_bits, setup),
 		cmocka_unit_test_setup(in_use_with_pebs, setup),
 		cmocka_unit_test_setup(metrics_go_with_their_counter, setup),

@@ -17,8 +17,13 @@ static uint64_t hypercall(uint64_t operation)
 	return answer;
 }
 
+void hypervisor_publish(void)
+{
+	hypercall(PMUVISOR_CALL_DUMP);
+}
+
 /* It is sent by a timer that runs only in the guest: so the guest is mostly there. */
-static void wait_until_sent(void)
+void hypervisor_wait(void)
 {
 	while (hypercall(PMUVISOR_CALL_PENDING)) {
 		for (unsigned i = 0; i < 1000; i++)
@@ -29,7 +34,7 @@ static void wait_until_sent(void)
 /* One may be under way already, with older counts: that one first. */
 void hypervisor_dump(void)
 {
-	wait_until_sent();
-	hypercall(PMUVISOR_CALL_DUMP);
-	wait_until_sent();
+	hypervisor_wait();
+	hypervisor_publish();
+	hypervisor_wait();
 }

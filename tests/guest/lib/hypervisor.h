@@ -6,5 +6,9 @@
 
 /* Has the host's counts written to its serial console, and returns when they are out. Under pmuvisor only. */
 void hypervisor_dump(void);
+/* Has this processor's counts noted, for the dump that is being written or the one that begins with it. */
+void hypervisor_publish(void);
+/* Returns when no dump is being written. */
+void hypervisor_wait(void);
 
 #endif

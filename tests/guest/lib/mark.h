@@ -11,6 +11,7 @@
 #define MARK_PMI_END    101
 #define MARK_PEBS_BEGIN 102
 #define MARK_PEBS_END   103
+#define MARK_STORM      110 /* stress.c: and around processor n's report, 111 + 2n and 112 + 2n */
 #define MARK_PHASES     200 /* phase.h: phase n begins at 200 + 2n and ends at 201 + 2n */
 
 static inline void mark(uint32_t number)

@@ -45,12 +45,17 @@ void sampler_on_pmi(struct trap_frame *frame)
 		apic_eoi();
 }
 
-void sampler_init(unsigned vector)
+void sampler_clear(unsigned vector)
 {
 	pmu_reset();
 	sampler = (struct sampler_state){ .lvtpc = vector == VECTOR_NMI ? LVT_NMI : vector };
-	trap_handle(vector, sampler_on_pmi);
 	apic_write(APIC_LVTPC, sampler.lvtpc);
+}
+
+void sampler_init(unsigned vector)
+{
+	trap_handle(vector, sampler_on_pmi);
+	sampler_clear(vector);
 }
 
 void sampler_add(unsigned counter, uint64_t event, uint64_t rings, uint64_t period)

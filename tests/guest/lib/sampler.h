@@ -29,6 +29,8 @@ extern struct sampler_state samplers[SMP_MAX];
 
 /* Forgets the last run. LVTPC delivers an NMI, or, with a vector other than VECTOR_NMI, that vector. */
 void sampler_init(unsigned vector);
+/* The same without setting the vector's handler, which is all processors'. */
+void sampler_clear(unsigned vector);
 /* The PMI handler, for tests with an NMI handler of their own. */
 void sampler_on_pmi(struct trap_frame *frame);
 /* `rings`: PERFEVTSEL_USR, _OS or both. A fixed counter takes no event. `period` 0: only count. */

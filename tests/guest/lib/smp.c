@@ -117,6 +117,19 @@ bool smp_start(unsigned number)
 	return start(number, prepare());
 }
 
+bool smp_restart(unsigned number, uint64_t ticks)
+{
+	static const bool never;
+	uint32_t startup = ICR_STARTUP | ICR_ASSERT | prepare();
+
+	processors[number].running = false;
+	apic_send(number, ICR_INIT | ICR_ASSERT);
+	wait_for(&never, true, ticks);
+	apic_send(number, startup);
+	apic_send(number, startup);
+	return wait_for(&processors[number].running, true, AFTER_SIPI);
+}
+
 unsigned smp_start_all(void)
 {
 	uint32_t vector = prepare();
@@ -135,6 +148,11 @@ uint64_t smp_apic_base_at_start(unsigned number)
 void smp_run(unsigned number, void (*task)(void))
 {
 	processors[number].task = task;
+}
+
+bool smp_busy(unsigned number)
+{
+	return processors[number].task;
 }
 
 bool smp_wait(unsigned number)

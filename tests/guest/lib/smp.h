@@ -15,10 +15,14 @@ unsigned smp_processors(void);
 unsigned smp_start_all(void);
 /* The same for one, whatever it is doing. False: it did not come back. */
 bool smp_start(unsigned number);
+/* The same with both SIPIs in any case, so many ticks of the time-stamp counter after the INIT. */
+bool smp_restart(unsigned number, uint64_t ticks);
 /* IA32_APIC_BASE as another one had it when it started last. */
 uint64_t smp_apic_base_at_start(unsigned number);
 /* Lets another one run `task`, which it does between the tasks with interrupts disabled. */
 void smp_run(unsigned number, void (*task)(void));
+/* Has it not done it yet? */
+bool smp_busy(unsigned number);
 /* Waits until it is done; with a limit that no test's task comes near. False: it is not. */
 bool smp_wait(unsigned number);
 /* Runs `task` on all of them at once, this one included. */
