@@ -27,7 +27,7 @@ struct resident {
 struct region {
 	EFI_PHYSICAL_ADDRESS pa; /* 0: none */
 	uint64_t size;
-	uint64_t boot_info, cpu_areas, ept_pools, page_tables;
+	uint64_t boot_info, cpu_areas, sample_rings, ept_pools, page_tables;
 	unsigned ept_pages; /* in each pool */
 };
 

@@ -29,13 +29,16 @@ static uint64_t append(struct region *region, uint64_t size)
 	return start;
 }
 
-static void lay_out(struct region *region, const struct resident *resident, const struct mp *mp)
+static void lay_out(struct region *region, const struct loader *loader)
 {
+	const struct resident *resident = &loader->resident;
+	const struct mp *mp = &loader->mp;
 	uint64_t mapped;
 
 	region->size = resident->size;
 	region->boot_info = append(region, sizeof(struct boot_info) + mp->nr_processors * sizeof(mp->processors[0]));
 	region->cpu_areas = append(region, mp->nr_cpus * resident->header->cpu_area_size);
+	region->sample_rings = append(region, loader->config.samples ? mp->nr_cpus * SAMPLE_RING_SIZE : 0);
 	region->ept_pools = append(region, mp->nr_cpus * region->ept_pages * PAGE_SIZE);
 	mapped = region->size / PAGE_SIZE + mp->nr_cpus * NR_WINDOWS;
 	/* The tables map themselves too, which is one table more at most: counted as a range. */
@@ -113,7 +116,7 @@ static bool build_page_tables(struct loader *loader)
 	paging_init(&loader->paging, (void *)pool, pool, (region->size - region->page_tables) / PAGE_SIZE);
 	return resident_map(&loader->resident, &loader->paging, region->pa) &&
 	       map_part(loader, region->boot_info, region->cpu_areas, PAGING_READ_ONLY) && map_cpu_areas(loader) &&
-	       map_part(loader, region->ept_pools, region->size, PAGING_WRITABLE) && map_windows(loader) &&
+	       map_part(loader, region->sample_rings, region->size, PAGING_WRITABLE) && map_windows(loader) &&
 	       map_trampoline(loader);
 }
 
@@ -143,6 +146,7 @@ static void fill_boot_info(const struct loader *loader)
 		.region_size = region->size,
 		.cpu_areas = HV_BASE + region->cpu_areas,
 		.cpu_area_size = loader->resident.header->cpu_area_size,
+		.sample_rings = loader->config.samples ? HV_BASE + region->sample_rings : 0,
 		.ept_pools = HV_BASE + region->ept_pools,
 		.ept_pages = region->ept_pages,
 		.nr_cpus = loader->mp.nr_cpus,
@@ -180,7 +184,7 @@ EFI_STATUS memory_prepare(struct loader *loader)
 {
 	EFI_STATUS status;
 
-	lay_out(&loader->region, &loader->resident, &loader->mp);
+	lay_out(&loader->region, loader);
 	status = reserve(loader);
 	if (EFI_ERROR(status))
 		return fail(loader, status, "the firmware has no %u KiB of memory to spare.",

@@ -7,6 +7,7 @@
  *	the resident ELF's segments, at their p_vaddr	(permissions from p_flags)
  *	struct boot_info and the list of processors	(read-only for the resident)
  *	nr_cpus CPU areas of header.cpu_area_size	(RW, no execute; pages named in header.guard_pages not mapped)
+ *	nr_cpus sample rings, if there are any		(RW, no execute)
  *	the EPT pools, nr_cpus times ept_pages pages	(RW, no execute)
  *	the page tables the loader built		(RW, no execute)
  */
@@ -20,6 +21,8 @@
 
 #define HV_BASE       UINT64_C(0xffffffff80000000) /* in the top 2 GiB: the kernel code model reaches it */
 #define HV_WINDOWS_VA UINT64_C(0xffffffffc0000000) /* two pages for each CPU, see struct hv_window */
+
+#define SAMPLE_RING_SIZE (64 * 1024) /* bytes for each CPU, if the configuration asks for samples */
 
 #define HV_IMAGE_MAGIC UINT64_C(0x524f534956554d50) /* "PMUVISOR" */
 
@@ -45,6 +48,7 @@ struct boot_info {
 	uint64_t region_pa, region_size; /* bytes */
 	uint64_t cpu_areas;              /* virtual address of the first */
 	uint64_t cpu_area_size;          /* bytes each */
+	uint64_t sample_rings;           /* virtual address of the first, one for each CPU; 0: none */
 	uint64_t ept_pools;              /* virtual address of the first */
 	uint32_t ept_pages;              /* in each */
 	uint32_t nr_cpus;

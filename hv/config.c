@@ -1,4 +1,5 @@
 #include "config_private.h"
+#include "lbr.h"
 #include "sentence.h"
 
 #define ITEM_MAX    (CONFIG_ARGS_MAX + 64) /* one line or word, with its key */
@@ -90,6 +91,26 @@ static bool parse_lbr(struct parser *p, char *value)
 	return true;
 }
 
+static bool parse_samples(struct parser *p, char *value)
+{
+	bool serial;
+
+	if (!parse_choice(p, value, "off", "serial", &serial))
+		return false;
+	p->config->samples = serial ? CONFIG_SAMPLES_SERIAL : CONFIG_SAMPLES_OFF;
+	return true;
+}
+
+static bool parse_sample_branches(struct parser *p, char *value)
+{
+	uint64_t n;
+
+	if (!word_number(value, LBR_MAX_ENTRIES, &n))
+		return config_bad(p, "\"%s\" is not a number from 0 to %u.", value, LBR_MAX_ENTRIES);
+	p->config->sample_branches = (unsigned)n;
+	return true;
+}
+
 static bool parse_hypervisor_bit(struct parser *p, char *value)
 {
 	return parse_choice(p, value, "off", "on", &p->config->hypervisor_bit);
@@ -114,9 +135,11 @@ static bool parse_serial(struct parser *p, char *value)
 	else if (!word_equal(value, "off") && (!word_number(value, 0xfff8, &port) || port < 0x100))
 		return config_bad(p, "\"%s\" is none of com1, com2, off and a port from 0x100 to 0xfff8.", value);
 	p->config->serial_port = (uint16_t)port;
-	/* Dumps that an earlier source asked for go with the port; those of this source clash. */
+	/* Dumps and samples that an earlier source asked for go with the port; those of this source clash. */
 	if (!port && !p->seen[KEY_DUMP])
 		p->config->dump_ms = 0;
+	if (!port && !p->seen[KEY_SAMPLES])
+		p->config->samples = CONFIG_SAMPLES_OFF;
 	return true;
 }
 
@@ -175,6 +198,8 @@ static const struct {
 	[KEY_RDPMC] = { "rdpmc", parse_rdpmc },
 	[KEY_PEBS] = { "pebs", parse_pebs },
 	[KEY_LBR] = { "lbr", parse_lbr },
+	[KEY_SAMPLES] = { "samples", parse_samples },
+	[KEY_SAMPLE_BRANCHES] = { "sample-branches", parse_sample_branches },
 	[KEY_HYPERVISOR_BIT] = { "hypervisor-bit", parse_hypervisor_bit },
 	[KEY_CPUS] = { "cpus", parse_cpus },
 	[KEY_SERIAL] = { "serial", parse_serial },
@@ -256,6 +281,12 @@ static bool check_together(struct parser *p)
 
 	if (!config->serial_port && config->dump_ms)
 		return clash(p, KEY_SERIAL, KEY_DUMP, ": without a serial port there is nothing to dump to.");
+	if (!config->serial_port && config->samples)
+		return clash(p, KEY_SERIAL, KEY_SAMPLES,
+			     ": without a serial port there is nothing to send samples to.");
+	if (config->sample_branches && config->lbr == CONFIG_LBR_GUEST)
+		return clash(p, KEY_SAMPLE_BRANCHES, KEY_LBR,
+			     ": the host must have the branch records, or share them.");
 	if (config->nr_events > config->host_counters)
 		return clash(p, KEY_HOST_COUNTERS, KEY_EVENT, ": each event needs a counter of its own.");
 	if (config->guest_args[0] && !config->guest[0])

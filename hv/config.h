@@ -28,6 +28,9 @@ enum config_rdpmc { CONFIG_RDPMC_TRAP, CONFIG_RDPMC_DIRECT };
 /* Whether the guest gets PEBS: auto is on processors that write its records through EPT without harm. */
 enum config_lbr { CONFIG_LBR_GUEST, CONFIG_LBR_HOST, CONFIG_LBR_BOTH };
 
+/* Where samples of the events with a period go. */
+enum config_samples { CONFIG_SAMPLES_OFF, CONFIG_SAMPLES_SERIAL };
+
 enum config_pebs { CONFIG_PEBS_AUTO, CONFIG_PEBS_ON, CONFIG_PEBS_OFF };
 
 struct hv_config {
@@ -39,6 +42,8 @@ struct hv_config {
 	enum config_rdpmc rdpmc;     /* RDPMC in shared mode; default trap */
 	enum config_pebs pebs;       /* default auto */
 	enum config_lbr lbr;         /* who has the last branch records; default guest */
+	enum config_samples samples; /* default off */
+	unsigned sample_branches;    /* branches in each sample, at most 32; default 0 */
 	bool hypervisor_bit;         /* CPUID.1:ECX[31] and leaf 0x40000000; default on */
 	bool boot_cpu_only;          /* "cpus = boot": run although there are others; default off */
 	uint16_t serial_port;        /* 0: no serial output; default 0x2f8 */

@@ -8,7 +8,7 @@
 static struct {
 	uint16_t port; /* 0: none */
 	uint32_t baud;
-	unsigned head, tail; /* head - tail characters are queued */
+	uint64_t head, tail; /* head - tail characters are queued */
 	uint64_t lost;
 	char queue[QUEUE_SIZE];
 } console;
@@ -23,12 +23,17 @@ bool console_init(const struct hv_config *config)
 
 unsigned console_queued(void)
 {
-	return console.head - console.tail;
+	return (unsigned)(console.head - console.tail);
 }
 
 bool console_has_room(void)
 {
 	return QUEUE_SIZE - console_queued() >= TEXT_LINE_MAX;
+}
+
+uint64_t console_written(void)
+{
+	return console.head;
 }
 
 uint64_t console_lost(void)

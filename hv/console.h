@@ -20,9 +20,10 @@ void console_write(const char *start, const struct text *text);
 void console_drain(void);
 /* Sends everything, waiting: only when the guest will not run again. */
 void console_flush(void);
-unsigned console_queued(void); /* characters */
-bool console_has_room(void);   /* for one line at least */
-uint64_t console_lost(void);   /* characters */
+unsigned console_queued(void);  /* characters */
+uint64_t console_written(void); /* characters, those that are queued among them */
+bool console_has_room(void);    /* for one line at least */
+uint64_t console_lost(void);    /* characters */
 /* TSC ticks the UART takes for a full FIFO. */
 uint64_t console_fifo_ticks(uint64_t tsc_hz);
 

@@ -23,6 +23,7 @@ struct nmi {
 	bool init_in_root; /* right behind in_root: svm_entry.asm looks at both at once */
 	bool pending;      /* the guest is to get one as soon as it can take it; another would be the same */
 	bool window;       /* and when it does, the global registers are opened */
+	uint64_t root_rip; /* where the newest of those in root mode struck, until one is decided; else 0 */
 };
 
 /* Since start, for the dump. */
@@ -44,6 +45,7 @@ struct text;
 
 enum guest_register {
 	GUEST_CPL, /* current privilege level, 0 to 3; read-only */
+	GUEST_RIP, /* read-only */
 	GUEST_CR0, /* read-only, as are the next three */
 	GUEST_CR3,
 	GUEST_CR4, /* as the guest sees it */

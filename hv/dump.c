@@ -40,9 +40,14 @@ static uint64_t ticks_of(const struct cpu *cpu, uint64_t ms)
 	return cpu->boot->tsc_hz / 1000 * ms;
 }
 
+/* What is queued behind its end are samples, which may never end. */
 uint64_t dump_pending(void)
 {
-	return console_queued() + (dump.active ? 1 : 0);
+	uint64_t sent = console_written() - console_queued();
+
+	if (dump.active)
+		return console_queued() + 1;
+	return dump.end > sent ? dump.end - sent : 0;
 }
 
 /* False: that was behind the last line of the block. */
@@ -97,6 +102,20 @@ static void print_next_line(const struct cpu *cpu)
 		dump.line = 0;
 	}
 	console_write(line, &text);
+	dump.end = console_written();
+}
+
+static void print_next(const struct cpu *cpu)
+{
+	if (!dump_samples_send(cpu) && dump.active && console_has_room())
+		print_next_line(cpu);
+}
+
+static void become_printer(struct cpu *cpu)
+{
+	dump.printer = cpu->id + 1;
+	dump.ticked = reg_rdtsc();
+	cpu->ops->set_timer(cpu, console_fifo_ticks(cpu->boot->tsc_hz));
 }
 
 /* Unless one is under way. Who prints already goes on printing. */
@@ -109,11 +128,24 @@ static void begin(struct cpu *cpu, bool start)
 	dump.number += !start;
 	dump.block = dump.line = 0;
 	dump.total = (struct dump_figures){ .root_ticks = 0 };
-	if (!dump.printer)
-		dump.printer = cpu->id + 1;
-	if (dump.printer == cpu->id + 1)
-		cpu->ops->set_timer(cpu, console_fifo_ticks(cpu->boot->tsc_hz));
+	dump_samples_begin(cpu);
 	dump.ticked = reg_rdtsc();
+	if (!dump.printer || dump.printer == cpu->id + 1)
+		become_printer(cpu);
+}
+
+/* Its timer has stood still: its guest waits for a SIPI, or it stopped. */
+static bool printer_is_gone(const struct cpu *cpu, uint64_t now)
+{
+	return now - dump.ticked > cpu->boot->tsc_hz;
+}
+
+void dump_samples_wait(struct cpu *cpu)
+{
+	if (!dump_samples_due(cpu) || (dump.printer && !printer_is_gone(cpu, reg_rdtsc())) || !try_lock(cpu))
+		return;
+	become_printer(cpu);
+	unlock();
 }
 
 void dump_request(struct cpu *cpu)
@@ -154,14 +186,14 @@ static uint64_t next_tick(const struct cpu *cpu, uint64_t now)
 }
 
 /*
- * A dump that is due waits until the last one is out, so that whoever asked for that sees its end. If the printer's
- * timer has stood still (its guest waits for a SIPI, or it stopped), CPU 0 prints the rest.
+ * A dump that is due waits until the last one is out, so that whoever asked for that sees its end. If the printer is
+ * gone, CPU 0 prints the rest.
  */
 static void begin_if_due(struct cpu *cpu, uint64_t now)
 {
 	uint64_t period = ticks_of(cpu, cpu->boot->config.dump_ms);
 
-	if (dump_pending() && now - dump.ticked > cpu->boot->tsc_hz)
+	if ((dump.active || console_queued()) && printer_is_gone(cpu, now))
 		dump.printer = cpu->id + 1;
 	if (period && now - dump.due < BIT(63) && !dump_pending()) {
 		dump.due = now + period;
@@ -178,9 +210,8 @@ static void print_on(struct cpu *cpu, uint64_t now)
 		return;
 	dump.ticked = now;
 	console_drain();
-	if (dump.active && console_has_room())
-		print_next_line(cpu);
-	if (!dump_pending())
+	print_next(cpu);
+	if (!dump.active && !console_queued() && !dump_samples_send(cpu))
 		dump.printer = 0;
 }
 
@@ -224,7 +255,7 @@ void dump_final(struct cpu *cpu)
 	console_flush();
 	begin(cpu, false);
 	while (dump.active) {
-		print_next_line(cpu);
+		print_next(cpu);
 		console_flush();
 	}
 	dump.printer = 0;

@@ -8,6 +8,7 @@
 #define HV_DUMP_H
 
 #include "cpu.h"
+#include "sample.h"
 
 /* Everything in it is a sum of uint64_t. */
 struct dump_figures {
@@ -15,7 +16,15 @@ struct dump_figures {
 	struct pmu_stats pmu;
 	struct pebs_stats pebs;
 	uint64_t root_ticks, all_ticks;
+	uint64_t samples_taken, samples_lost;
 	uint64_t counts[CONFIG_MAX_EVENTS], overflows[CONFIG_MAX_EVENTS];
+};
+
+/* Whose are sent next. */
+struct dump_samples {
+	bool old;       /* those from before the dump, CPU by CPU; */
+	unsigned cpu;   /* this one's, */
+	uint64_t until; /* as far as its ring was full when its turn came: words put in; 0: not yet looked */
 };
 
 /* One for all CPUs. Whoever holds `lock` may look at it, and nobody waits for it but who will not go on. */
@@ -25,7 +34,9 @@ struct dump {
 	uint64_t ticked;  /* TSC at its last tick */
 	uint64_t number;
 	uint64_t due; /* TSC; others read it too */
+	uint64_t end; /* characters written to the console up to its last line */
 	bool active, start;
+	struct dump_samples samples;
 	unsigned block;              /* the CPU it is about, and behind the last: all of them */
 	unsigned line;               /* the next one to print */
 	struct report report;        /* of that CPU, */
@@ -41,12 +52,21 @@ void dump_start(struct cpu *cpu);
 void dump_tick(struct cpu *cpu);
 /* Publishes what this CPU counts, and begins a dump now, unless one is under way. */
 void dump_request(struct cpu *cpu);
-/* Characters not yet sent, one at least while a dump is under way. */
+/* Characters not yet sent up to the end of the last dump, one at least while it is under way. */
 uint64_t dump_pending(void);
+/* A sample was put into this CPU's ring: sees to it that somebody sends it in time. */
+void dump_samples_wait(struct cpu *cpu);
 /* For a CPU that stops: nobody else prints from here to dump_final(). */
 void dump_seize(struct cpu *cpu);
 /* A last dump, waiting for the UART: only when this CPU's guest will not run again. */
 void dump_final(struct cpu *cpu);
+
+/* dump_samples.c. Has this CPU samples enough for a frame? */
+bool dump_samples_due(const struct cpu *cpu);
+/* A dump begins. */
+void dump_samples_begin(const struct cpu *cpu);
+/* False: no samples are to be sent before the next line of a dump. */
+bool dump_samples_send(const struct cpu *cpu);
 
 /* dump_start.c and dump_counts.c: the lines of each kind of block, empty where there is nothing to say. */
 struct dump_section {
@@ -57,6 +77,8 @@ struct dump_section {
 };
 extern const struct dump_section dump_start_sections[], dump_cpu_sections[],
 	dump_total_sections[]; /* each ends with {} */
+/* " event NAME in MODES at LEVELS" */
+void dump_put_event(const struct config_event *config, struct text *text);
 /* Copies what this CPU has counted so far, and adds it to the total. */
 void dump_take_figures(const struct cpu *cpu);
 

@@ -41,6 +41,14 @@ static uint64_t root_ticks(const struct cpu *cpu, uint64_t now)
 	return ticks < BIT(63) ? ticks : ticks + now;
 }
 
+static void take_samples(const struct cpu *cpu, struct dump_figures *figures)
+{
+	const struct sample_ring *ring = sample_ring_of(cpu);
+
+	figures->samples_taken = ring ? __atomic_load_n(&ring->taken, __ATOMIC_RELAXED) : 0;
+	figures->samples_lost = ring ? __atomic_load_n(&ring->lost, __ATOMIC_RELAXED) : 0;
+}
+
 void dump_take_figures(const struct cpu *cpu)
 {
 	struct dump_figures *figures = &dump.figures;
@@ -55,6 +63,7 @@ void dump_take_figures(const struct cpu *cpu)
 	copy(figures->overflows, dump.report.overflows, sizeof(figures->overflows));
 	figures->root_ticks = root_ticks(cpu, now);
 	figures->all_ticks = now - cpu->time.started;
+	take_samples(cpu, figures);
 	for (size_t i = 0; i < sizeof(*figures) / sizeof(uint64_t); i++)
 		((uint64_t *)&dump.total)[i] += ((const uint64_t *)figures)[i];
 }
@@ -88,14 +97,19 @@ static unsigned nr_events(const struct cpu *cpu)
 	return cpu->pmu.nr_events;
 }
 
-static void put_event(const struct cpu *cpu, unsigned n, struct text *text)
+void dump_put_event(const struct config_event *config, struct text *text)
 {
-	const struct config_event *config = &cpu->boot->config.events[n];
-
 	text_string(text, " event ");
 	text_string(text, config->name);
 	text_string(text, config->guest ? config->host ? " in guest,host" : " in guest" : " in host");
 	text_string(text, config->user ? config->kernel ? " at user,kernel" : " at user" : " at kernel");
+}
+
+static void put_event(const struct cpu *cpu, unsigned n, struct text *text)
+{
+	const struct config_event *config = &cpu->boot->config.events[n];
+
+	dump_put_event(config, text);
 	text_name(text, "count", dump.shown->counts[n]);
 	if (config->period) {
 		text_name(text, "period", config->period);
@@ -164,6 +178,16 @@ static void line_pebs(const struct cpu *cpu, struct text *text)
 	text_string(text, "\n");
 }
 
+static void line_samples(const struct cpu *cpu, struct text *text)
+{
+	if (!cpu->boot->sample_rings)
+		return;
+	text_string(text, "  samples");
+	text_name(text, "taken", dump.shown->samples_taken);
+	text_name(text, "lost", dump.shown->samples_lost);
+	text_string(text, "\n");
+}
+
 static unsigned lbr_lines(const struct cpu *cpu)
 {
 	return cpu->pmu.lbr.hosts ? 1 + (unsigned)dump.report.nr_branches : 0;
@@ -229,6 +253,7 @@ const struct dump_section dump_cpu_sections[] = {
 	{ .lines = nr_events, .each = line_counter },
 	{ .lines = nr_reasons, .each = line_exits },
 	{ .one = line_pmi },
+	{ .one = line_samples },
 	{ .one = line_pebs },
 	{ .lines = lbr_lines, .each = line_lbr },
 	{ .one = line_nmi },
@@ -243,6 +268,7 @@ const struct dump_section dump_total_sections[] = {
 	{ .lines = nr_events, .each = line_total_event },
 	{ .lines = nr_reasons, .each = line_exits },
 	{ .one = line_pmi },
+	{ .one = line_samples },
 	{ .one = line_pebs },
 	{ .one = line_nmi },
 	{ .one = line_time },

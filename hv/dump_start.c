@@ -1,6 +1,7 @@
 /* The first block: what was found and decided. */
 #include "arch/x86/reg.h"
 #include "dump.h"
+#include "frame.h"
 #include "text.h"
 
 #define VERSION "0.1"
@@ -121,6 +122,34 @@ static void line_lbr(const struct cpu *cpu, struct text *text)
 	text_string(text, "\n");
 }
 
+static void line_samples(const struct cpu *cpu, struct text *text)
+{
+	if (!cpu->boot->sample_rings)
+		return;
+	text_string(text, "  samples");
+	text_name(text, "branches", sample_branches(cpu));
+	text_name(text, "ring", SAMPLE_RING_SIZE);
+	text_name(text, "ticks", FRAME_TIME);
+	text_string(text, "\n");
+}
+
+static unsigned nr_events(const struct cpu *cpu)
+{
+	return cpu->boot->sample_rings ? cpu->pmu.nr_events : 0;
+}
+
+static void line_sampled(const struct cpu *cpu, unsigned n, struct text *text)
+{
+	const struct config_event *event = &cpu->boot->config.events[n];
+
+	if (!event->period)
+		return;
+	text_name(text, " sampled", n);
+	dump_put_event(event, text);
+	text_name(text, "period", event->period);
+	text_string(text, "\n");
+}
+
 static void line_memory(const struct cpu *cpu, struct text *text)
 {
 	const struct boot_info *boot = cpu->boot;
@@ -189,6 +218,8 @@ const struct dump_section dump_start_sections[] = {
 	{ .one = line_modes },
 	{ .one = line_sampling },
 	{ .one = line_lbr },
+	{ .one = line_samples },
+	{ .lines = nr_events, .each = line_sampled },
 	{ .one = line_processors },
 	{ .lines = nr_processors, .each = line_processor },
 	{ .one = line_memory },

@@ -9,6 +9,7 @@
  */
 #include "arch/x86/apic.h"
 #include "pmu_private.h"
+#include "sample.h"
 
 static bool is_nmi(uint32_t lvtpc)
 {
@@ -226,6 +227,17 @@ static bool silent(const struct pmu *pmu)
 	return pmu->ops->interrupting(pmu->gate.pebs_enable);
 }
 
+/* What has overflowed is in `status`, the host's among it. */
+static void sample(struct cpu *cpu, uint64_t status)
+{
+	struct pmu *pmu = &cpu->pmu;
+	bool captured = status & PMU_STATUS_LBR_FROZEN && pmu_freezes_for_host(pmu);
+
+	if (captured)
+		lbr_capture(pmu);
+	sample_take(cpu, status & pmu->host_sampling, captured);
+}
+
 static void shared_nmi(struct cpu *cpu)
 {
 	struct pmu *pmu = &cpu->pmu;
@@ -237,8 +249,8 @@ static void shared_nmi(struct cpu *cpu)
 	host = status & pmu->host;
 	guest = status & ~pmu->host;
 	causes = status & (pmu->host_sampling | pmu->guest | PMU_STATUS_PMI);
-	if (host & pmu->host_sampling && status & PMU_STATUS_LBR_FROZEN && pmu_freezes_for_host(pmu))
-		lbr_capture(pmu);
+	if (host & pmu->host_sampling)
+		sample(cpu, status);
 	pmi = sync(pmu, lvtpc_await(causes, true), causes || silent(pmu));
 	step_end(pmu);
 	pmu->guest_status |= pmu_take_status(pmu, status);
@@ -291,6 +303,7 @@ void pmu_nmi(struct cpu *cpu)
 		pass_on(cpu);
 	else
 		shared_nmi(cpu);
+	cpu->nmi.root_rip = 0;
 }
 
 /* Each by itself: one may be a PMI and another not. Those that come meanwhile are found by the vendor's last look. */

@@ -75,3 +75,44 @@ void text_bits(struct text *text, uint64_t mask)
 			put(text, ',');
 	}
 }
+
+/* `n` bytes, 3 at most, as 4 characters; those without a bit of them are padding. */
+static void base64_group(struct text *text, const uint8_t *bytes, unsigned n)
+{
+	static const char alphabet[64] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	unsigned word = (unsigned)bytes[0] << 16;
+
+	word |= n > 1 ? (unsigned)bytes[1] << 8 : 0;
+	word |= n > 2 ? bytes[2] : 0;
+	put(text, alphabet[word >> 18]);
+	put(text, alphabet[word >> 12 & 63]);
+	put(text, n > 1 ? alphabet[word >> 6 & 63] : '=');
+	put(text, n > 2 ? alphabet[word & 63] : '=');
+}
+
+void text_base64(struct text *text, const uint8_t *bytes, unsigned size)
+{
+	for (; size >= 3; size -= 3, bytes += 3)
+		base64_group(text, bytes, 3);
+	if (size)
+		base64_group(text, bytes, size);
+}
+
+void text_checksum(struct text *text, const char *start)
+{
+	/* Of each half byte; the polynomial is 0xedb88320. */
+	static const uint32_t table[16] = {
+		0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
+		0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
+	};
+	uint32_t sum = UINT32_MAX;
+
+	for (; start < text->at; start++) {
+		sum ^= (uint8_t)*start;
+		sum = table[sum & 15] ^ sum >> 4;
+		sum = table[sum & 15] ^ sum >> 4;
+	}
+	put(text, ' ');
+	for (unsigned digit = 8; digit--;)
+		put(text, "0123456789abcdef"[~sum >> 4 * digit & 15]);
+}

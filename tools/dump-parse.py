@@ -10,6 +10,8 @@ import json
 import re
 import sys
 
+import samples
+
 EXITS = ("cpuid", "rdmsr", "wrmsr", "rdpmc", "nmi", "nmi-window", "timer", "step", "hypercall", "virtualization", "invd",
          "xsetbv", "init", "shutdown", "unknown", "io", "control-register", "hidden-memory", "apic-access", "sipi")
 STATE = ("reason", "qualification", "interruption", "vectoring", "physical", "rip", "rsp", "rflags", "cr0", "cr3", "cr4",
@@ -34,6 +36,8 @@ def line(text):
                              text) + "$")
 
 
+# What an event counts, where.
+WHERE = "<in:guest|host|guest,host> at <at:user|kernel|user,kernel>"
 LBR = f"<lbr:guest|host|both|none> kind <kind:legacy|architectural|none> entries <entries:{NUMBER}>"
 START_HEAD = line("pmuvisor start")
 START_LINES = [
@@ -47,6 +51,8 @@ START_LINES = [
               "apic <apic:xapic|x2apic>")),
     ("", line("  pebs <pebs:guest|none|off|unsafe> metrics <metrics:guest|none|host>")),
     ("lbr", line(f"  lbr {LBR.replace('<lbr:', '<owner:')}")),
+    ("samples?", line(f"  samples branches <branches:{NUMBER}> ring <ring:{NUMBER}> ticks <ticks:{NUMBER}>")),
+    ("sampled*", line(f"  sampled <number:{NUMBER}> event <event:[^ ]+> in {WHERE} period <period:{NUMBER}>")),
     ("processors?", line(f"  processors all <all:{NUMBER}> cpus <cpus:{NUMBER}>")),
     ("processor*", line(f"  processor apic-id <apic-id:{NUMBER}>(?: cpu <cpu:{NUMBER}> version <version:{NUMBER}> "
                         f"guest counters <guest-counters:{BITS}> fixed <guest-fixed:{BITS}> "
@@ -57,7 +63,7 @@ START_LINES = [
 ]
 DUMP_HEAD = line(f"pmuvisor dump number <number:{NUMBER}> cpu <cpu:{NUMBER}> ms <ms:{NUMBER}> mode <mode:direct|shared>")
 TOTAL_HEAD = line(f"pmuvisor total number <number:{NUMBER}> cpus <cpus:{NUMBER}> ms <ms:{NUMBER}>")
-EVENT = (f"event <event:[^ ]+> in <in:guest|host|guest,host> at <at:user|kernel|user,kernel> count <count:{NUMBER}>"
+EVENT = (f"event <event:[^ ]+> in {WHERE} count <count:{NUMBER}>"
          f"(?: period <period:{NUMBER}> overflows <overflows:{NUMBER}>)?")
 COUNTER = line(f"  counter <counter:{NUMBER}> {EVENT}")
 TOTAL_EVENT = line(f"  {EVENT}")
@@ -65,6 +71,7 @@ EXIT = line(f"  exits <reason:{'|'.join(EXITS)}> count <count:{NUMBER}>")
 DUMP_LINES = [
     ("pmi", line(f"  pmi host <host:{NUMBER}> host-late <host-late:{NUMBER}> guest <guest:{NUMBER}> "
                  f"guest-emulated <guest-emulated:{NUMBER}> guest-masked <guest-masked:{NUMBER}>")),
+    ("samples?", line(f"  samples taken <taken:{NUMBER}> lost <lost:{NUMBER}>")),
     ("pebs?", line(f"  pebs starts <starts:{NUMBER}> exits <exits:{NUMBER}> ds-areas <ds-areas:{NUMBER}> "
                    f"unmapped <unmapped:{NUMBER}> hidden <hidden:{NUMBER}> "
                    f"hidden-records <hidden-records:{NUMBER}>")),
@@ -179,6 +186,15 @@ def parse_total(log, block):
     return block
 
 
+def parse_samples(number, content):
+    try:
+        frame = samples.decode(content)
+    except samples.Broken as reason:
+        raise Refused(f'line {number}: "{content}" is no frame of samples: {reason}') from reason
+    return {"block": "samples", "line": number, "cpu": frame.cpu, "first": frame.first, "lost": frame.lost,
+            "samples": [sample._asdict() for sample in frame.samples]}
+
+
 def parse_block(log):
     """The next block; None for a line outside of blocks."""
     number, content = log.peek()
@@ -191,6 +207,9 @@ def parse_block(log):
         return parse_dump(log, {"block": "dump", "line": number, **fields(match)})
     if match := log.take(TOTAL_HEAD):
         return parse_total(log, {"block": "total", "line": number, **fields(match)})
+    if content.startswith("pmuvisor samples "):
+        log.at += 1
+        return parse_samples(number, content)
     if content.startswith("pmuvisor "):
         raise Refused(f'line {number}: "{content}" begins no block')
     log.at += 1
@@ -201,8 +220,8 @@ def check_total(total, dumps):
     """It is the sum of its dumps, unless one of them was lost."""
     if len(dumps) != total["cpus"]:
         return
-    for name in ("pmi", "nmi"):
-        for figure in total[name]:
+    for name in ("pmi", "nmi", "samples"):
+        for figure in total.get(name, ()):
             if total[name][figure] != sum(dump[name][figure] for dump in dumps):
                 raise Refused(f"line {total['line']}: {name} {figure} isn't the sum of the CPUs'")
     for reason in EXITS:
@@ -214,11 +233,15 @@ def check_total(total, dumps):
 
 
 def check_order(blocks):
-    """A start begins a run; dumps follow it, numbered upwards on each CPU, and the sum of those of one number."""
-    last, dumps = {}, []
+    """A start begins a run; dumps follow it, numbered upwards on each CPU, the sum of those of one number, and samples."""
+    last, dumps, sent = {}, [], {}
     for block in blocks:
         if block["block"] == "start":
-            last, dumps = {}, []
+            last, dumps, sent = {}, [], {}
+        elif block["block"] == "samples":
+            if block["first"] < sent.get(block["cpu"], 0):
+                raise Refused(f"line {block['line']}: samples that were sent before")
+            sent[block["cpu"]] = block["first"] + len(block["samples"])
         elif block["block"] == "dump":
             if block["number"] <= last.get(block["cpu"], 0):
                 raise Refused(f"line {block['line']}: dump number {block['number']} follows {last[block['cpu']]}")
@@ -262,6 +285,9 @@ def print_names(blocks):
     for block in blocks:
         kind = block.pop("block")
         del block["line"]
+        if kind == "samples":
+            block["samples"] = len(block["samples"])
+            kind = f"samples.cpu{block['cpu']}.{block['first']}"
         prefix = f"{kind}.{block.pop('number')}" if kind in ("dump", "total") else kind
         if kind == "dump" and several:
             prefix += f".cpu{block['cpu']}"

@@ -144,6 +144,8 @@ static void decode_signal(struct cpu *cpu, struct vm_exit *exit)
 	exit->reason = EXIT_NMI;
 	nmi_take(&cpu->nmi);
 	cpu->pmu.stats.root_nmis += !exited;
+	if (exited)
+		cpu->nmi.root_rip = 0;
 	svm_of(cpu)->vmcb.exit_code = EXIT_CODE_NONE;
 }
 
@@ -260,6 +262,7 @@ static uint64_t svm_read(struct cpu *cpu, enum guest_register reg)
 	case GUEST_CPL: return svm->vmcb.cpl;
 	case GUEST_CR0: return svm->vmcb.cr0;
 	case GUEST_CR3: return svm->vmcb.cr3;
+	case GUEST_RIP: return svm->vmcb.rip;
 	case GUEST_CR4: return svm->vmcb.cr4;
 	case GUEST_EFER: return svm->vmcb.efer & ~EFER_SVME;
 	case GUEST_DEBUGCTL: return svm_read_debugctl(svm);

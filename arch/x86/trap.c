@@ -32,6 +32,7 @@ static void note_nmi(struct trap *trap)
 
 	if (nmi->in_root < UINT8_MAX)
 		nmi->in_root++;
+	nmi->root_rip = trap->rip;
 	if (trap->rip >= (uintptr_t)vmx_enter_check && trap->rip <= (uintptr_t)vmx_enter_last)
 		trap->rip = (uintptr_t)vmx_enter_check;
 }

@@ -355,6 +355,7 @@ static uint64_t vmx_read(struct cpu *cpu, enum guest_register reg)
 	(void)cpu;
 	switch (reg) {
 	case GUEST_CPL: return FIELD_GET(SEGMENT_ACCESS_DPL, vmcs_read(VMCS_GUEST_SS_ACCESS));
+	case GUEST_RIP: return vmcs_read(VMCS_GUEST_RIP);
 	case GUEST_CR4:
 		shadowed = vmcs_read(VMCS_CR4_MASK);
 		return (vmcs_read(VMCS_GUEST_CR4) & ~shadowed) | (vmcs_read(VMCS_CR4_SHADOW) & shadowed);

@@ -2,6 +2,8 @@
  * The guest's side of the machine under pmuvisor: its instructions exit where MSR traps and controls say, or run as on
  * the bare processor; NMIs are recognized between them.
  */
+#include <inttypes.h>
+
 #include "arch/x86/apic.h"
 #include "arch/x86/cpuid.h"
 #include "arch/x86/msr.h"
@@ -289,6 +291,9 @@ void hardware_check_host(void)
 	hw.quiet = true;
 	processor_rdmsr(&hw.guest, MSR_IA32_PERF_GLOBAL_STATUS, &status);
 	truth_check(&hw.truth, &hw.cpu.pmu, status);
+	if (sample_ring_of(&hw.cpu)->sent != hw.cpu.pmu.stats.host_pmis)
+		difference("%" PRIu64 " samples of %" PRIu64 " host PMIs", sample_ring_of(&hw.cpu)->sent,
+			   hw.cpu.pmu.stats.host_pmis);
 	hw.quiet = false;
 }
 

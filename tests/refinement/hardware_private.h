@@ -8,7 +8,10 @@
 #include "arch/x86/guest.h"
 #include "hardware.h"
 #include "hv/cpu.h"
+#include "hv/sample.h"
 #include "truth.h"
+
+#define ROOT_RIP UINT64_C(0x7f000000) /* where all of root mode runs */
 
 #define NR_MSRS 0x2000
 

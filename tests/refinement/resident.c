@@ -1,5 +1,6 @@
 /* What pmuvisor is given besides its PMU code: its configuration, its vendor's functions, and the rest of its exits. */
 #include <asm/prctl.h>
+#include <inttypes.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -11,6 +12,8 @@
 #include "hv/stop.h"
 
 #define APIC_PAGE UINT64_C(0xfee00000)
+
+static struct sample_ring samples;
 
 /* The exits that answer_exit() hands on to code that is not under test here. */
 void dump_tick(struct cpu *cpu)
@@ -25,6 +28,21 @@ void dump_tick(struct cpu *cpu)
 	hw.truth.restarted = true;
 	pmu_host_enable(cpu, hw.host_enabled);
 	hw.switches += shared != cpu->pmu.shared;
+}
+
+/* Every sample is of where the processor is, and is read at once. */
+void dump_samples_wait(struct cpu *cpu)
+{
+	struct sample_ring *ring = sample_ring_of(cpu);
+	struct lbr_branch branches[LBR_MAX_ENTRIES];
+	struct sample sample;
+
+	for (; sample_peek(ring, &sample, branches); sample_drop(ring, &sample)) {
+		uint64_t rip = sample.root ? ROOT_RIP : hw.guest.rip;
+
+		if (sample.rip != rip)
+			difference("a sample is of %#" PRIx64 ", not %#" PRIx64, sample.rip, rip);
+	}
 }
 
 enum verdict hypercall(struct cpu *cpu)
@@ -83,6 +101,7 @@ static uint64_t read_guest(struct cpu *cpu, enum guest_register reg)
 	(void)cpu;
 	switch (reg) {
 	case GUEST_CPL: return hw.step->cpl;
+	case GUEST_RIP: return hw.guest.rip;
 	case GUEST_CR0:
 	case GUEST_CR3:
 	case GUEST_CR4:
@@ -116,7 +135,8 @@ void resident_start(const struct plan *plan)
 		.remap = remap,
 	};
 
-	hw.boot = (struct boot_info){ .config = plan->config };
+	samples = (struct sample_ring){ .head = 0 };
+	hw.boot = (struct boot_info){ .config = plan->config, .nr_cpus = 1, .sample_rings = (uintptr_t)&samples };
 	hw.cpu = (struct cpu){
 		.self = &hw.cpu,
 		.ops = &ops,

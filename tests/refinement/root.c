@@ -9,7 +9,6 @@
 #include "difference.h"
 #include "hardware_private.h"
 
-#define ROOT_RIP     UINT64_C(0x7f000000)
 #define ROOT_HANDLER UINT64_C(0x7f008000)
 /* A whole period of the slowest clock an event counts, so that root mode leaves its phase alone. */
 #define ROOT_TICKS    32
@@ -23,6 +22,7 @@ void root_boundary(void)
 	hw.guest.nmi_latched = false;
 	if (hw.cpu.nmi.in_root < UINT8_MAX)
 		hw.cpu.nmi.in_root++;
+	hw.cpu.nmi.root_rip = ROOT_RIP;
 	pmu_model_event(hw.guest.model, (struct pmu_model_transfer){ ROOT_RIP, ROOT_HANDLER, 0, 0 });
 }
 

@@ -40,6 +40,8 @@ static void empty_text_leaves_defaults(void **state)
 	assert_int_equal(config.rdpmc, CONFIG_RDPMC_TRAP);
 	assert_int_equal(config.pebs, CONFIG_PEBS_AUTO);
 	assert_int_equal(config.lbr, CONFIG_LBR_GUEST);
+	assert_int_equal(config.samples, CONFIG_SAMPLES_OFF);
+	assert_int_equal(config.sample_branches, 0);
 	assert_true(config.hypervisor_bit);
 	assert_false(config.boot_cpu_only);
 	assert_int_equal(config.serial_port, 0x2f8);
@@ -58,6 +60,8 @@ static void every_key_is_obeyed(void **state)
 			       "rdpmc = direct  # opened\n"
 			       "pebs = on\n"
 			       "lbr = both\n"
+			       "samples = serial\n"
+			       "sample-branches = 8\n"
 			       "hypervisor-bit = off\n"
 			       "cpus = boot\n"
 			       "serial = 0x3e8\n"
@@ -71,6 +75,8 @@ static void every_key_is_obeyed(void **state)
 	assert_int_equal(config.rdpmc, CONFIG_RDPMC_DIRECT);
 	assert_int_equal(config.pebs, CONFIG_PEBS_ON);
 	assert_int_equal(config.lbr, CONFIG_LBR_BOTH);
+	assert_int_equal(config.samples, CONFIG_SAMPLES_SERIAL);
+	assert_int_equal(config.sample_branches, 8);
 	assert_false(config.hypervisor_bit);
 	assert_true(config.boot_cpu_only);
 	assert_int_equal(config.serial_port, 0x3e8);
@@ -88,7 +94,9 @@ static void other_spellings(void **state)
 	assert_int_equal(config.dump_ms, 10000);
 	assert_string_equal(config.guest, "\\vmlinuz");
 	assert_string_equal(config.guest_args, "a  b");
+	assert_int_equal(parse("samples = serial"), 0);
 	assert_int_equal(parse("serial = off"), 0);
+	assert_int_equal(config.samples, CONFIG_SAMPLES_OFF);
 	assert_int_equal(config.serial_port, 0);
 	assert_int_equal(config.dump_ms, 0);
 }
@@ -219,6 +227,14 @@ static const struct bad_text {
 	  "pmuvisor.conf, line 4: event: clashes with \"host-counters\": each event needs a counter of its own." },
 	{ "dump = 1s\nserial = off", 2,
 	  "pmuvisor.conf, line 2: serial: clashes with \"dump\": without a serial port there is nothing to dump to." },
+	{ "samples = yes", 1, "pmuvisor.conf, line 1: samples: \"yes\" is neither \"off\" nor \"serial\"." },
+	{ "sample-branches = 33", 1, "pmuvisor.conf, line 1: sample-branches: \"33\" is not a number from 0 to 32." },
+	{ "samples = serial\ndump = off\nserial = off", 3,
+	  "pmuvisor.conf, line 3: serial: clashes with \"samples\": without a serial port there is nothing to send samples "
+	  "to." },
+	{ "sample-branches = 4", 1,
+	  "pmuvisor.conf, line 1: sample-branches: clashes with \"lbr\": the host must have the branch records, or share "
+	  "them." },
 	{ "guest-args = quiet", 1,
 	  "pmuvisor.conf, line 1: guest-args: clashes with \"guest\": arguments need a guest image named to take them." },
 	{ "guest = \xc3\xa4", 1, "pmuvisor.conf, line 1: has a character that is not plain ASCII." },

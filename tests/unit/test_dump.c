@@ -10,6 +10,7 @@
 #include "arch/x86/reg.h"
 #include "hv/console.h"
 #include "hv/dump.h"
+#include "hv/frame.h"
 #include "hv/text.h"
 
 #define TSC_HZ     UINT64_C(2000000000)
@@ -17,13 +18,14 @@
 #define FIFO_TICKS UINT64_C(2777777)
 #define NR_CPUS    4
 
-static char output[8192];
+static char output[16384];
 static size_t length;
 static unsigned queued, writes, flushes, polls;
 static bool has_room, tsc_moves;
 static uint64_t tsc, timers[NR_CPUS];
 static uint64_t counts[NR_CPUS][CONFIG_MAX_EVENTS];
 static struct cpu cpus[NR_CPUS];
+static struct sample_ring rings[NR_CPUS];
 static union {
 	struct boot_info info;
 	uint8_t bytes[sizeof(struct boot_info) + NR_CPUS * sizeof(struct boot_processor)];
@@ -51,7 +53,7 @@ void console_write(const char *start, const struct text *text)
 
 	if (!n)
 		return;
-	assert_true(n < TEXT_LINE_MAX); /* equal: something may have been cut */
+	assert_true(n < (strncmp(start, "pmuvisor samples", 16) ? TEXT_LINE_MAX : FRAME_LINE_MAX)); /* equal: cut */
 	assert_true(length + n < sizeof(output));
 	memcpy(output + length, start, n);
 	length += n;
@@ -74,6 +76,11 @@ void console_flush(void)
 unsigned console_queued(void)
 {
 	return queued;
+}
+
+uint64_t console_written(void)
+{
+	return length;
 }
 
 bool console_has_room(void)
@@ -668,6 +675,151 @@ static void a_stop_prints_even_so(void **state)
 	assert_non_null(strstr(output, "pmuvisor dump number 1 cpu 0 "));
 }
 
+static uint64_t read_guest(struct cpu *cpu, enum guest_register reg)
+{
+	(void)cpu;
+	return reg == GUEST_RIP ? 0x1000 : 0;
+}
+
+static void sample(unsigned cpu, unsigned n)
+{
+	while (n--)
+		sample_take(&cpus[cpu], BIT(6), false);
+}
+
+static void fill_samples(void)
+{
+	static const struct hv_ops sampling_ops = { .name = "VMX", .set_timer = set_timer, .read = read_guest };
+
+	fill_two();
+	memset(rings, 0, sizeof(rings));
+	boot->sample_rings = (uintptr_t)rings;
+	cpus[0].ops = cpus[1].ops = &sampling_ops;
+	publish_all();
+}
+
+static unsigned count(const char *words)
+{
+	unsigned n = 0;
+
+	for (const char *at = output; (at = strstr(at, words)); at++)
+		n++;
+	return n;
+}
+
+static void samples_are_announced(void **state)
+{
+	(void)state;
+	fill_samples();
+	dump_start(&cpus[0]);
+	assert_non_null(strstr(output, "\n  samples branches 0 ring 65536 ticks 1024\n"
+				       "  sampled 1 event cycles in host at kernel period 1000\n  processors "));
+	assert_null(strstr(output, "  sampled 0"));
+}
+
+/* Nobody prints, and somebody has enough for a frame. What is less waits for the next dump. */
+static void enough_samples_are_sent(void **state)
+{
+	(void)state;
+	fill_samples();
+	timers[1] = 99;
+	sample(1, FRAME_SAMPLES - 1);
+	assert_int_equal(timers[1], 99);
+	assert_int_equal(dump.printer, 0);
+	sample(1, 1);
+	assert_int_equal(timers[1], FIFO_TICKS);
+	sample(0, FRAME_SAMPLES + 5); /* CPU 1 sends them too */
+	for (unsigned i = 0; dump.printer; i++) {
+		assert_true(i < 10);
+		assert_int_equal(dump_pending(), 0); /* no dump */
+		dump_tick(&cpus[1]);
+	}
+	assert_int_equal(count("pmuvisor samples cpu 1 first 0 lost 0 "), 1);
+	assert_int_equal(count("pmuvisor samples cpu 0 first 0 lost 0 "), 1);
+	assert_int_equal(count("\n"), 2);
+	assert_int_equal(rings[0].sent, FRAME_SAMPLES);
+}
+
+/* They wait in the rings: with a frame in the queue there is no other. */
+static void samples_do_not_fill_the_queue(void **state)
+{
+	(void)state;
+	fill_samples();
+	sample(0, 3 * FRAME_SAMPLES);
+	dump_tick(&cpus[0]);
+	assert_int_equal(writes, 1);
+	assert_true(dump_samples_send(&cpus[0]));
+	assert_int_equal(writes, 1);
+	assert_int_equal(rings[0].sent, FRAME_SAMPLES);
+}
+
+/* All that were there when it began, though more come while they are sent; then no others until its end. */
+static void a_dump_comes_after_the_samples_before_it(void **state)
+{
+	const char *next;
+
+	(void)state;
+	fill_samples();
+	sample(0, FRAME_SAMPLES + 1);
+	sample(1, 1);
+	dump_request(&cpus[0]);
+	for (unsigned i = 0; dump.active; i++) {
+		assert_true(i < 200);
+		sample(0, 7);
+		dump_tick(&cpus[0]);
+	}
+	assert_non_null(strstr(output, "pmuvisor samples cpu 1 first 0"));
+	assert_true(strstr(output, "pmuvisor samples cpu 1 first 0") < strstr(output, "pmuvisor dump"));
+	next = strstr(strstr(output, "pmuvisor dump"), "pmuvisor samples");
+	assert_true(next > strstr(strstr(output, "pmuvisor total"), "\nend\n")); /* goes on with the samples */
+	assert_int_equal(rings[1].sent, 1);
+	assert_true(rings[0].sent >= FRAME_SAMPLES + 1 && rings[0].sent < rings[0].taken);
+	assert_int_equal(count("  samples taken "), 3);
+	assert_non_null(strstr(output, "\n  samples taken 1 lost 0\n  nmi "));
+	assert_true(dump.printer == 1);
+}
+
+/* A guest that waits for the end of its dump sees it although samples never end. */
+static void the_end_of_a_dump_is_seen(void **state)
+{
+	unsigned i = 0;
+
+	(void)state;
+	fill_samples();
+	dump_request(&cpus[0]);
+	while (dump_pending()) {
+		assert_true(i++ < 200);
+		sample(0, FRAME_SAMPLES);
+		dump_tick(&cpus[0]);
+	}
+	assert_int_equal(dump.number, 1);
+	assert_non_null(strstr(output, "pmuvisor total number 1 "));
+}
+
+static void samples_of_a_printer_that_is_gone(void **state)
+{
+	(void)state;
+	fill_samples();
+	sample(1, FRAME_SAMPLES);
+	assert_int_equal(dump.printer, 2);
+	sample(0, FRAME_SAMPLES);
+	assert_int_equal(dump.printer, 2);
+	tsc += TSC_HZ + 1;
+	sample(0, 1);
+	assert_int_equal(dump.printer, 1);
+	assert_int_equal(timers[0], FIFO_TICKS);
+}
+
+static void a_stop_sends_what_there_is(void **state)
+{
+	(void)state;
+	fill_samples();
+	sample(0, 3);
+	dump_final(&cpus[0]);
+	assert_int_equal(rings[0].sent, 3);
+	assert_non_null(strstr(output, "\n  samples taken 3 lost 0\n"));
+}
+
 static void every_exit_has_a_name(void **state)
 {
 	(void)state;
@@ -695,6 +847,13 @@ int main(void)
 		cmocka_unit_test_setup(dumps_come_in_time, setup),
 		cmocka_unit_test_setup(longest_lines_fit, setup),
 		cmocka_unit_test_setup(every_exit_has_a_name, setup),
+		cmocka_unit_test_setup(samples_are_announced, setup),
+		cmocka_unit_test_setup(enough_samples_are_sent, setup),
+		cmocka_unit_test_setup(samples_do_not_fill_the_queue, setup),
+		cmocka_unit_test_setup(a_dump_comes_after_the_samples_before_it, setup),
+		cmocka_unit_test_setup(the_end_of_a_dump_is_seen, setup),
+		cmocka_unit_test_setup(samples_of_a_printer_that_is_gone, setup),
+		cmocka_unit_test_setup(a_stop_sends_what_there_is, setup),
 		cmocka_unit_test_setup(processors_of_the_start_block, setup),
 		cmocka_unit_test_setup(a_long_start_block_is_put_off, setup),
 		cmocka_unit_test_setup(two_cpus_and_their_sum, setup),

@@ -52,6 +52,7 @@ static uint64_t read_guest(struct cpu *owner, enum guest_register reg)
 	case GUEST_CR4: return cr4;
 	case GUEST_EFER: return efer;
 	case GUEST_CPL:
+	case GUEST_RIP:
 	case GUEST_DEBUGCTL:
 	case GUEST_FREEZE: break;
 	}

@@ -12,6 +12,7 @@
 
 #include "arch/x86/apic.h"
 #include "hv/pmu_private.h"
+#include "hv/sample.h"
 
 #define COUNTERS (BITS(7, 0) | BITS(35, 32))
 #define HOST     BIT(6)
@@ -21,6 +22,8 @@ static struct hv_config config;
 static uint64_t status, counters[36], interrupting, inuse, enabled, pebs_enable;
 static uint32_t lvtpc;
 static bool inuse_pebs;
+static uint64_t sampled, sampled_rip;
+static unsigned samples;
 
 static bool ident(struct pmu_caps *caps)
 {
@@ -128,6 +131,15 @@ static const struct pmu_ops pmu_ops = {
 	.pebs_enable = write_pebs,
 };
 
+void sample_take(struct cpu *owner, uint64_t bits, bool captured)
+{
+	assert_ptr_equal(owner, &cpu);
+	assert_false(captured);
+	sampled = bits;
+	sampled_rip = cpu.nmi.root_rip;
+	samples++;
+}
+
 uint64_t reg_rdtsc(void)
 {
 	return 0;
@@ -182,6 +194,7 @@ static int setup(void **state)
 	};
 	memset(counters, 0, sizeof(counters));
 	status = interrupting = inuse = enabled = pebs_enable = 0;
+	sampled = sampled_rip = samples = 0;
 	lvtpc = LVT_MASKED;
 	assert_true(pmu_init(&cpu, &pmu_ops, &config));
 	assert_true(cpu.pmu.shared && !cpu.pmu.window);
@@ -378,6 +391,37 @@ static void nmis_in_root_mode_are_told_apart(void **state)
 	assert_int_equal(lvtpc, LVT_NMI);
 }
 
+/* One sample for each PMI of an event that samples; where it struck is forgotten with it. */
+static void a_host_pmi_is_a_sample(void **state)
+{
+	(void)state;
+	status = HOST | BIT(7);
+	pmi();
+	assert_int_equal(samples, 1);
+	assert_int_equal(sampled, HOST);
+	assert_int_equal(sampled_rip, 0);
+	cpu.nmi.in_root = 1;
+	cpu.nmi.root_rip = HV_BASE;
+	status = HOST;
+	lvtpc |= LVT_MASKED;
+	pmu_root_nmis(&cpu);
+	assert_int_equal(samples, 2);
+	assert_int_equal(sampled_rip, HV_BASE);
+	assert_int_equal(cpu.nmi.root_rip, 0);
+}
+
+static void no_other_pmi_is(void **state)
+{
+	(void)state;
+	cpu.nmi.root_rip = HV_BASE;
+	status = BIT(0) | BIT(7);
+	pmi();
+	assert_int_equal(cpu.nmi.root_rip, 0);
+	pmu_nmi_injected(&cpu);
+	pmu_nmi(&cpu);
+	assert_int_equal(samples, 0);
+}
+
 /* What counts goes on, what was under way ends. */
 static void init_leaves_the_counters_alone(void **state)
 {
@@ -497,6 +541,8 @@ int main(void)
 		cmocka_unit_test_setup(so_does_an_emulated_wrap, setup),
 		cmocka_unit_test_setup(a_window_leaves_armed_bits_alone, setup),
 		cmocka_unit_test_setup(nmis_in_root_mode_are_told_apart, setup),
+		cmocka_unit_test_setup(a_host_pmi_is_a_sample, setup),
+		cmocka_unit_test_setup(no_other_pmi_is, setup),
 		cmocka_unit_test_setup(init_leaves_the_counters_alone, setup),
 		cmocka_unit_test_setup(init_ends_a_window, setup),
 		cmocka_unit_test_setup(init_in_direct_mode, setup),

@@ -1,0 +1,72 @@
+/*
+ * When samples are sent. They wait in their rings, not in the console's queue: so a dump that begins comes soon. Before
+ * its first line the samples are sent that were there when it began, however few; else those of a ring that has a frame's
+ * worth, but not in the middle of a dump.
+ */
+#include "console.h"
+#include "dump.h"
+#include "arch/x86/uart.h"
+#include "frame.h"
+
+#define FRAME_WORDS (4 * FRAME_SAMPLES) /* a frame's worth, of samples without branches */
+
+static uint64_t words_in(const struct sample_ring *ring)
+{
+	return __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE) - __atomic_load_n(&ring->tail, __ATOMIC_RELAXED);
+}
+
+bool dump_samples_due(const struct cpu *cpu)
+{
+	const struct sample_ring *ring = sample_ring_of(cpu);
+
+	return ring && words_in(ring) >= FRAME_WORDS;
+}
+
+/* Those of the next CPU first, so that none has to wait for all of another's. */
+static bool choose(const struct cpu *cpu)
+{
+	for (unsigned i = 0; i < cpu->boot->nr_cpus; i++) {
+		dump.samples.cpu = (dump.samples.cpu + 1) % cpu->boot->nr_cpus;
+		if (dump_samples_due(cpu_at(cpu, dump.samples.cpu)))
+			return true;
+	}
+	return false;
+}
+
+/* The same for those of before the dump. */
+static bool choose_old(const struct cpu *cpu)
+{
+	struct dump_samples *samples = &dump.samples;
+
+	for (; samples->cpu < cpu->boot->nr_cpus; samples->cpu++, samples->until = 0) {
+		const struct sample_ring *ring = sample_ring_of(cpu_at(cpu, samples->cpu));
+
+		if (!samples->until)
+			samples->until = __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE);
+		if (ring->tail < samples->until)
+			return true;
+	}
+	samples->old = false;
+	return false;
+}
+
+void dump_samples_begin(const struct cpu *cpu)
+{
+	dump.samples = (struct dump_samples){ .old = cpu->boot->sample_rings };
+}
+
+bool dump_samples_send(const struct cpu *cpu)
+{
+	static char line[FRAME_LINE_MAX];
+	struct text text = { line, line + sizeof(line) };
+
+	if (!cpu->boot->sample_rings || (dump.active && !dump.samples.old))
+		return false;
+	if (console_queued() >= UART_FIFO)
+		return true;
+	if (!(dump.samples.old ? choose_old : choose)(cpu))
+		return false;
+	frame_make(dump.samples.cpu, sample_ring_of(cpu_at(cpu, dump.samples.cpu)), &text);
+	console_write(line, &text);
+	return true;
+}
