@@ -39,6 +39,12 @@ struct cpu_time {
 	uint64_t root; /* less the time of the last exit while in root mode, plus that of the entry after it */
 };
 
+/* Of calls that are limited, those of this millisecond. */
+struct call_limit {
+	uint64_t since; /* TSC */
+	uint64_t calls;
+};
+
 struct vendor_cpu;
 
 struct text;
@@ -73,6 +79,7 @@ struct cpu {
 	struct cpu_counts counts;
 	struct cpu_time time;
 	struct report report;
+	struct call_limit call_limit;
 	struct vendor_cpu *vendor;
 	struct handoff *handoff; /* where it started from, while platform_knows_loader() */
 };
@@ -83,6 +90,7 @@ struct cpu {
  */
 struct hv_ops {
 	const char *name;
+	bool vmmcall; /* the guest's calls are VMMCALL, not VMCALL */
 	/* Prepares this CPU to run the firmware state in `handoff` as its guest; 0, or one sentence in handoff->why. */
 	int (*cpu_init)(struct cpu *cpu, struct handoff *handoff);
 	/* Ends what cpu_init() began: this CPU's firmware state becomes what the guest's is now. */

@@ -1,26 +1,74 @@
 #include "hypercall.h"
 #include "cpu.h"
 #include "dump.h"
+#include "statistic.h"
+#include "arch/x86/reg.h"
 #include "arch/x86/platform.h"
 #include "guest-api/pmuvisor.h"
 
-/* Kernel mode only, and only what is known: anything else is the #UD a machine without VMX gives. */
+/* Of calls that make others wait, or work for later: so many a millisecond. */
+static bool within_limit(struct cpu *cpu)
+{
+	struct call_limit *limit = &cpu->call_limit;
+	uint64_t now = reg_rdtsc();
+
+	if (now - limit->since >= cpu->boot->tsc_hz / 1000) {
+		limit->since = now;
+		limit->calls = 0;
+	}
+	return limit->calls++ < HYPERCALLS_PER_MS;
+}
+
+static int64_t query(struct cpu *cpu)
+{
+	uint64_t *value = &cpu->guest.rdx;
+
+	switch (*value) {
+	case PMUVISOR_QUERY_CPU: *value = cpu->id; return 0;
+	case PMUVISOR_QUERY_TSC_HZ: *value = cpu->boot->tsc_hz; return 0;
+	case PMUVISOR_QUERY_SHARED: *value = cpu->pmu.shared; return 0;
+	default: return PMUVISOR_E_ARGUMENT;
+	}
+}
+
+static int64_t read_statistic(struct cpu *cpu)
+{
+	if (cpu->guest.rdx >= PMUVISOR_STATISTICS)
+		return PMUVISOR_E_ARGUMENT;
+	cpu->guest.rdx = statistic(cpu, cpu->guest.rdx);
+	return 0;
+}
+
+static int64_t request_dump(struct cpu *cpu)
+{
+	if (within_limit(cpu))
+		dump_request(cpu);
+	return (int64_t)dump_pending();
+}
+
+static int64_t answer(struct cpu *cpu)
+{
+	switch (cpu->guest.rcx) {
+	case PMUVISOR_CALL_DUMP: return request_dump(cpu);
+	case PMUVISOR_CALL_PENDING: return (int64_t)dump_pending();
+	case PMUVISOR_CALL_QUERY: return query(cpu);
+	case PMUVISOR_CALL_STATISTIC: return read_statistic(cpu);
+	default: return PMUVISOR_E_OPERATION;
+	}
+}
+
+/* Kernel mode only, and only with the magic: anything else is the #UD a machine without a hypervisor gives. */
 enum verdict hypercall(struct cpu *cpu)
 {
 	struct regs *guest = &cpu->guest;
 
 	if (guest->rax != PMUVISOR_CALL_MAGIC || cpu->ops->read(cpu, GUEST_CPL) != 0)
 		return INJECT_UD;
-	switch (guest->rcx) {
-	case PMUVISOR_CALL_DUMP:
-		dump_request(cpu);
-		guest->rax = dump_pending();
-		return ADVANCE;
-	case PMUVISOR_CALL_PENDING: guest->rax = dump_pending(); return ADVANCE;
-	case HV_CALL_LEAVE:
+	if (guest->rcx == HV_CALL_LEAVE) {
 		if (!platform_knows_loader(cpu))
 			return INJECT_UD;
 		hv_leave(cpu);
-	default: return INJECT_UD;
 	}
+	guest->rax = (uint64_t)answer(cpu);
+	return ADVANCE;
 }

@@ -9,7 +9,7 @@ TIDY_HEADERS	:= $(wildcard hv/*.h arch/x86/*.h boot/*.h guest-api/*.h tests/*/*.
 TIDY		:= $(TIDY_SOURCES:%.c=$(LINT)/%.tidy)
 
 .PHONY: lint format format-check tidy clang-build shellcheck
-lint: format-check tidy shellcheck clang-build
+lint: format-check tidy shellcheck guest-api clang-build
 
 format:
 	clang-format -i $(FORMATTED)

@@ -16,6 +16,7 @@ UNIT_test_lbr_arch	:= arch/x86/lbr_arch.c
 UNIT_test_lbr_amd	:= arch/x86/lbr_amd.c
 UNIT_test_guest_msr_amd	:= arch/x86/guest_msr.c arch/x86/guest_msr_amd.c
 UNIT_test_pmu_shared	:= hv/pmu.c hv/lbr.c hv/pebs.c hv/pmi.c hv/emulated.c hv/host_event.c
+UNIT_test_hypercall	:= hv/hypercall.c hv/statistic.c
 UNIT_test_guest_cpuid	:= arch/x86/guest_cpuid.c
 UNIT_test_text		:= hv/text.c
 UNIT_test_console	:= hv/console.c hv/text.c

@@ -7,6 +7,7 @@
 #include "guest.h"
 #include "msr.h"
 #include "arch/x86/reg.h"
+#include "hv/hypercall.h"
 
 enum { EAX, EBX, ECX, EDX };
 
@@ -142,15 +143,20 @@ static void perfmon_v2(const struct cpu *cpu, uint32_t regs[4])
 	regs[EBX] |= (uint32_t)__builtin_popcountll(cpu->pmu.guest);
 }
 
-static void hypervisor(uint32_t leaf, uint32_t regs[4])
+static void hypervisor(const struct cpu *cpu, uint32_t leaf, uint32_t regs[4])
 {
 	nothing(regs);
-	if (leaf != PMUVISOR_CPUID_LEAF)
-		return;
-	regs[EAX] = PMUVISOR_CPUID_LEAF;
-	regs[EBX] = PMUVISOR_CPUID_EBX;
-	regs[ECX] = PMUVISOR_CPUID_ECX;
-	regs[EDX] = PMUVISOR_CPUID_EDX;
+	if (leaf == PMUVISOR_CPUID_LEAF) {
+		regs[EAX] = PMUVISOR_CPUID_CALLS;
+		regs[EBX] = PMUVISOR_CPUID_EBX;
+		regs[ECX] = PMUVISOR_CPUID_ECX;
+		regs[EDX] = PMUVISOR_CPUID_EDX;
+	} else if (leaf == PMUVISOR_CPUID_CALLS) {
+		regs[EAX] = PMUVISOR_VERSION;
+		regs[EBX] = cpu->ops->vmmcall ? PMUVISOR_FEATURE_VMMCALL : 0;
+		regs[ECX] = PMUVISOR_STATISTICS;
+		regs[EDX] = HYPERCALLS_PER_MS;
+	}
 }
 
 static __attribute__((noinline)) void adjust(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
@@ -177,7 +183,7 @@ static __attribute__((noinline)) void adjust(struct cpu *cpu, uint32_t leaf, uin
 	case CPUID_PMU_EXTENDED: pmu_extended_leaf(cpu, subleaf, regs); break;
 	default:
 		if (cpu->boot->config.hypervisor_bit)
-			hypervisor(leaf, regs);
+			hypervisor(cpu, leaf, regs);
 		break;
 	}
 }

@@ -305,6 +305,7 @@ static void svm_dump(struct cpu *cpu, struct text *text)
 
 const struct hv_ops svm_ops = {
 	.name = "SVM",
+	.vmmcall = true,
 	.cpu_init = svm_cpu_init,
 	.cpu_leave = svm_cpu_leave,
 	.run = svm_run,

@@ -7,7 +7,7 @@ set -eu
 out=build/tests/guest/out
 results=build/tests/guest/results.txt
 pebs="metrics pebs pebs_counters pebs_ds pebs_memory pebs_hostile"
-guests="library count reserved partition aliases overflow nmi pmi pmi_lvt pmi_x2apic memory misc uncore deviations"
+guests="library count reserved partition aliases overflow nmi pmi pmi_lvt pmi_x2apic memory misc uncore deviations api"
 guests="$guests $pebs triple_fault returns"
 models="sapphire_rapids arrow_lake"
 amd_models="zen3 zen4"
@@ -121,7 +121,7 @@ cases() {
 			echo "MODEL=$model tests/guest/run.sh bare $guest"
 		done
 	done
-	for guest in count lbr_v2; do
+	for guest in count lbr_v2 api; do
 		echo "MODEL=zen4 tests/guest/run.sh direct $guest"
 	done
 	echo "CPUS=4 MODEL=zen4 tests/guest/run.sh bare smp"

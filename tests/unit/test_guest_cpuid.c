@@ -8,6 +8,8 @@
 
 #include "arch/x86/guest.h"
 #include "arch/x86/reg.h"
+#include "guest-api/pmuvisor.h"
+#include "hv/hypercall.h"
 
 struct leaf {
 	uint32_t eax, ebx, ecx, edx;
@@ -267,9 +269,10 @@ static void hypervisor_leaves(void **state)
 	(void)state;
 	hardware = ALL_ONES;
 	found = cpuid(0x40000000, 0);
-	assert_int_equal(found.eax, 0x40000000);
+	assert_int_equal(found.eax, 0x40000001);
 	assert_memory_equal(&found.ebx, "pmuvisor\0\0\0\0", 12);
-	check(0x40000001, 0, ALL_ZEROS);
+	check(0x40000001, 0, (struct leaf){ PMUVISOR_VERSION, 0, PMUVISOR_STATISTICS, HYPERCALLS_PER_MS });
+	check(0x40000002, 0, ALL_ZEROS);
 	check(0x400000ff, 0, ALL_ZEROS);
 	check(0x3fffffff, 0, ALL_ONES);
 	check(0x40000100, 0, ALL_ONES);

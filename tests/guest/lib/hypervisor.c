@@ -1,31 +1,29 @@
-#include <stdint.h>
-
 #include "hypervisor.h"
 #include "cpu.h"
-#include "guest-api/pmuvisor.h"
 
 #define VENDOR_AMD 0x68747541 /* "Auth", "enti", "cAMD" */
 
-static uint64_t hypercall(uint64_t operation)
+int64_t hypervisor_call(struct pmuvisor_registers *regs)
 {
-	uint64_t answer = PMUVISOR_CALL_MAGIC;
+	return pmuvisor_call(cpuid(0, 0).ebx == VENDOR_AMD ? PMUVISOR_FEATURE_VMMCALL : 0, regs);
+}
 
-	if (cpuid(0, 0).ebx == VENDOR_AMD)
-		asm volatile("vmmcall" : "+a"(answer) : "c"(operation) : "memory");
-	else
-		asm volatile("vmcall" : "+a"(answer) : "c"(operation) : "memory");
-	return answer;
+static uint64_t call(uint64_t operation)
+{
+	struct pmuvisor_registers regs = { .rcx = operation };
+
+	return (uint64_t)hypervisor_call(&regs);
 }
 
 void hypervisor_publish(void)
 {
-	hypercall(PMUVISOR_CALL_DUMP);
+	call(PMUVISOR_CALL_DUMP);
 }
 
 /* It is sent by a timer that runs only in the guest: so the guest is mostly there. */
 void hypervisor_wait(void)
 {
-	while (hypercall(PMUVISOR_CALL_PENDING)) {
+	while (call(PMUVISOR_CALL_PENDING)) {
 		for (unsigned i = 0; i < 1000; i++)
 			asm volatile("pause");
 	}

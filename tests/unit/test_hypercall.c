@@ -1,0 +1,211 @@
+/* What each call answers, and that nothing else is one. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "arch/x86/reg.h"
+#include "arch/x86/platform.h"
+#include "guest-api/pmuvisor.h"
+#include "hv/cpu.h"
+#include "hv/dump.h"
+#include "hv/hypercall.h"
+
+#define TSC_HZ UINT64_C(2000000000)
+#define MAGIC  PMUVISOR_CALL_MAGIC
+
+static struct cpu cpu;
+static struct boot_info boot;
+static uint64_t tsc, cpl;
+static unsigned dumps;
+static bool loader;
+
+uint64_t reg_rdtsc(void)
+{
+	return tsc;
+}
+
+void dump_request(struct cpu *owner)
+{
+	assert_ptr_equal(owner, &cpu);
+	dumps++;
+}
+
+uint64_t dump_pending(void)
+{
+	return 77;
+}
+
+bool platform_knows_loader(const struct cpu *owner)
+{
+	assert_ptr_equal(owner, &cpu);
+	return loader;
+}
+
+void hv_leave(struct cpu *owner)
+{
+	(void)owner;
+	mock_assert(0, "left", __FILE__, __LINE__);
+	abort();
+}
+
+static uint64_t read_guest(struct cpu *owner, enum guest_register reg)
+{
+	assert_ptr_equal(owner, &cpu);
+	assert_int_equal(reg, GUEST_CPL);
+	return cpl;
+}
+
+static const struct hv_ops ops = { .read = read_guest };
+
+static int setup(void **state)
+{
+	(void)state;
+	cpu = (struct cpu){ .id = 3, .ops = &ops, .boot = &boot };
+	boot = (struct boot_info){ .tsc_hz = TSC_HZ };
+	tsc = 1000000;
+	cpl = 0;
+	dumps = 0;
+	loader = false;
+	return 0;
+}
+
+/* Values that nobody asked for stay. */
+static int64_t call(uint64_t operation, uint64_t rdx)
+{
+	cpu.guest = (struct regs){
+		.rax = MAGIC, .rcx = operation, .rdx = rdx, .rsi = 11, .rdi = 12, .rbx = 13, .r8 = 14
+	};
+	assert_int_equal(hypercall(&cpu), ADVANCE);
+	assert_int_equal(cpu.guest.rcx, operation);
+	assert_int_equal(cpu.guest.rsi, 11);
+	assert_int_equal(cpu.guest.rdi, 12);
+	assert_int_equal(cpu.guest.rbx, 13);
+	assert_int_equal(cpu.guest.r8, 14);
+	return (int64_t)cpu.guest.rax;
+}
+
+static void others_are_undefined(void **state)
+{
+	(void)state;
+	cpu.guest = (struct regs){ .rax = MAGIC + 1, .rcx = PMUVISOR_CALL_QUERY };
+	assert_int_equal(hypercall(&cpu), INJECT_UD);
+	for (cpl = 1; cpl < 4; cpl++) {
+		cpu.guest = (struct regs){ .rax = MAGIC, .rcx = PMUVISOR_CALL_QUERY };
+		assert_int_equal(hypercall(&cpu), INJECT_UD);
+		assert_int_equal(cpu.guest.rax, MAGIC);
+	}
+}
+
+static void unknown_operations(void **state)
+{
+	static const uint64_t unknown[] = { 0, 33, 0x100000001, UINT64_MAX };
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(call(unknown[i], 5), PMUVISOR_E_OPERATION);
+		assert_int_equal(cpu.guest.rdx, 5);
+	}
+}
+
+static void leaving_is_the_loaders(void **state)
+{
+	(void)state;
+	cpu.guest = (struct regs){ .rax = MAGIC, .rcx = HV_CALL_LEAVE };
+	assert_int_equal(hypercall(&cpu), INJECT_UD);
+	loader = true;
+	expect_assert_failure(hypercall(&cpu));
+}
+
+static void queries(void **state)
+{
+	(void)state;
+	assert_int_equal(call(PMUVISOR_CALL_QUERY, PMUVISOR_QUERY_CPU), 0);
+	assert_int_equal(cpu.guest.rdx, 3);
+	assert_int_equal(call(PMUVISOR_CALL_QUERY, PMUVISOR_QUERY_TSC_HZ), 0);
+	assert_int_equal(cpu.guest.rdx, TSC_HZ);
+	for (unsigned shared = 0; shared < 2; shared++) {
+		cpu.pmu.shared = shared;
+		assert_int_equal(call(PMUVISOR_CALL_QUERY, PMUVISOR_QUERY_SHARED), 0);
+		assert_int_equal(cpu.guest.rdx, shared);
+	}
+	assert_int_equal(call(PMUVISOR_CALL_QUERY, UINT64_MAX), PMUVISOR_E_ARGUMENT);
+	assert_int_equal(cpu.guest.rdx, UINT64_MAX);
+}
+
+static uint64_t read_statistic(uint64_t number)
+{
+	assert_int_equal(call(PMUVISOR_CALL_STATISTIC, number), 0);
+	return cpu.guest.rdx;
+}
+
+/* Every counted one has a place of its own. */
+static void statistics(void **state)
+{
+	uint64_t *const stats = (uint64_t *)&cpu.pmu.stats, sum = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < EXIT_REASONS; i++)
+		sum += cpu.counts.exits[i] = 100 + i;
+	for (unsigned i = 0; i < sizeof(cpu.pmu.stats) / sizeof(*stats); i++)
+		stats[i] = 1000 + i;
+	cpu.counts.faults_injected = 2001;
+	cpu.counts.hidden_touches = 2002;
+	for (unsigned i = 0; i < EXIT_REASONS; i++)
+		assert_int_equal(read_statistic(PMUVISOR_STAT_EXIT(i)), 100 + i);
+	assert_int_equal(read_statistic(PMUVISOR_STAT_EXITS), sum);
+	assert_int_equal(read_statistic(PMUVISOR_STAT_FAULTS), 2001);
+	assert_int_equal(read_statistic(PMUVISOR_STAT_HIDDEN), 2002);
+	assert_int_equal(read_statistic(PMUVISOR_STAT_PMIS_HOST), cpu.pmu.stats.host_pmis);
+	assert_int_equal(read_statistic(PMUVISOR_STAT_PMIS_LATE), cpu.pmu.stats.host_late);
+	assert_int_equal(read_statistic(PMUVISOR_STAT_PMIS_GUEST), cpu.pmu.stats.guest_pmis);
+	assert_int_equal(read_statistic(PMUVISOR_STAT_PMIS_EMULATED), cpu.pmu.stats.guest_pmis_emulated);
+	assert_int_equal(read_statistic(PMUVISOR_STAT_PMIS_MASKED), cpu.pmu.stats.guest_pmis_masked);
+	assert_int_equal(read_statistic(PMUVISOR_STAT_NMIS), cpu.pmu.stats.guest_nmis);
+	assert_int_equal(read_statistic(PMUVISOR_STAT_NMIS_ROOT), cpu.pmu.stats.root_nmis);
+	assert_int_equal(read_statistic(PMUVISOR_STAT_NMIS_MERGED), cpu.pmu.stats.merged_nmis);
+	assert_int_equal(read_statistic(PMUVISOR_STAT_PAUSED_TICKS), cpu.pmu.stats.paused_tsc);
+	assert_int_equal(read_statistic(PMUVISOR_STAT_WINDOWS), cpu.pmu.stats.windows);
+	assert_int_equal(read_statistic(PMUVISOR_STAT_EMULATED), cpu.pmu.stats.emulated);
+	assert_int_equal(call(PMUVISOR_CALL_STATISTIC, PMUVISOR_STATISTICS), PMUVISOR_E_ARGUMENT);
+	assert_int_equal(call(PMUVISOR_CALL_STATISTIC, UINT64_MAX), PMUVISOR_E_ARGUMENT);
+}
+
+/* In root mode `root` lacks the entry to come: 300 ticks before the last exit, which was 40 ticks ago. */
+static void times(void **state)
+{
+	(void)state;
+	cpu.time.started = 400000;
+	cpu.time.root = 300 - (tsc - 40);
+	assert_int_equal(read_statistic(PMUVISOR_STAT_TICKS), 600000);
+	assert_int_equal(read_statistic(PMUVISOR_STAT_ROOT_TICKS), 340);
+}
+
+static void dumps_are_limited(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < HYPERCALLS_PER_MS + 10; i++)
+		assert_int_equal(call(PMUVISOR_CALL_DUMP, 0), 77);
+	assert_int_equal(dumps, HYPERCALLS_PER_MS);
+	assert_int_equal(call(PMUVISOR_CALL_PENDING, 0), 77);
+	tsc += TSC_HZ / 1000;
+	assert_int_equal(call(PMUVISOR_CALL_DUMP, 0), 77);
+	assert_int_equal(dumps, HYPERCALLS_PER_MS + 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(others_are_undefined, setup),
+		cmocka_unit_test_setup(unknown_operations, setup),
+		cmocka_unit_test_setup(leaving_is_the_loaders, setup),
+		cmocka_unit_test_setup(queries, setup),
+		cmocka_unit_test_setup(statistics, setup),
+		cmocka_unit_test_setup(times, setup),
+		cmocka_unit_test_setup(dumps_are_limited, setup),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
