@@ -15,9 +15,8 @@
 #include "plan.h"
 #include "processor.h"
 
-#define SELECTED        BITS(15, 0) /* event and umask */
-#define DEBUGCTL_FREEZE (DEBUGCTL_FREEZE_LBRS_ON_PMI | DEBUGCTL_FREEZE_PERFMON_ON_PMI)
-#define LVT_SMI         0x200u
+#define SELECTED BITS(15, 0) /* event and umask */
+#define LVT_SMI  0x200u
 
 const uint16_t plan_selected[NR_PLAN_SELECTED] = {
 	0x00c0, 0x00c4, 0x11c4, 0x20c4, 0x40c4, 0x003c, 0x013c, 0x01a4, 0x00ff, 0x0000,
