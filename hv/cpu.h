@@ -137,6 +137,12 @@ static inline void nmi_take(struct nmi *nmi)
 	asm volatile("decb %0" : "+m"(nmi->in_root) : : "cc");
 }
 
+/* How many there are now: the handler counts them up at any time. */
+static inline uint8_t nmi_in_root(const struct nmi *nmi)
+{
+	return __atomic_load_n(&nmi->in_root, __ATOMIC_RELAXED);
+}
+
 /* main.c: back to the firmware in root mode, where its guest is now. Only while platform_knows_loader(). */
 _Noreturn void hv_leave(struct cpu *cpu);
 

@@ -95,16 +95,15 @@ uint64_t pmu_entering(struct cpu *cpu)
 {
 	struct pmu *pmu = &cpu->pmu;
 	uint64_t counters = pmu_guest_ctrl(pmu);
-	bool user, emulated = pmu->emulated;
+	bool user = cpu->ops->read(cpu, GUEST_CPL) > 0;
 
-	pmu->emulated = false;
-	if (!pmu->ops->counts_entry || !counters || counters_frozen(pmu))
-		return 0;
-	user = cpu->ops->read(cpu, GUEST_CPL) > 0;
 	counters = pmu->ops->counts_entry(counters, user);
-	if (counters && emulated)
+	if (pmu->emulated)
 		counters &= ~pmu->ops->counts_instructions(counters, user);
+	if (!counters || counters_frozen(pmu))
+		return 0;
 	pmu->ahead = take_one(pmu, counters);
+	pmu->taken = counters & ~pmu->ahead;
 	return pmu->ahead;
 }
 
@@ -112,7 +111,15 @@ void pmu_entered(struct cpu *cpu)
 {
 	struct pmu *pmu = &cpu->pmu;
 
-	if (pmu->ahead)
-		take_one(pmu, pmu->ahead);
-	pmu->ahead = 0;
+	take_one(pmu, pmu->ahead);
+	pmu->ahead = pmu->taken = 0;
+}
+
+/* Nothing overflows: each was one more before. */
+void pmu_not_entered(struct cpu *cpu)
+{
+	struct pmu *pmu = &cpu->pmu;
+
+	add_one(pmu, pmu->taken);
+	pmu->ahead = pmu->taken = 0;
 }

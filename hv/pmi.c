@@ -27,17 +27,24 @@ static uint32_t lvtpc_read(void)
  */
 #define LANDING_READS 16
 
+/* One of them has come already: where the APIC masks the entry, only if it did. */
+static uint64_t without_first(const struct pmu *pmu, uint64_t overflowed, uint32_t lvtpc)
+{
+	return !pmu->caps.pmi_masks || lvtpc & LVT_MASKED ? overflowed & (overflowed - 1) : overflowed;
+}
+
 /*
- * Waits until no PMI of `overflowed` is under way; nothing overflows meanwhile. If an NMI has `arrived` and masked the
- * entry, it is that of one of them. Ends early when the entry changes: then one has come. Returns the entry.
+ * Waits until no PMI of `overflowed` is under way; nothing overflows meanwhile. If an NMI has `arrived`, it is that of
+ * one of them. Ends early when another comes: the entry changes, or the NMI is there. Returns the entry.
  */
-static uint32_t lvtpc_await(uint64_t overflowed, bool arrived)
+static uint32_t lvtpc_await(const struct cpu *cpu, uint64_t overflowed, bool arrived)
 {
 	uint32_t first = lvtpc_read(), now = first;
+	uint8_t in_root = nmi_in_root(&cpu->nmi);
 
-	if (arrived && first & LVT_MASKED)
-		overflowed &= overflowed - 1;
-	for (unsigned i = 0; overflowed && i < LANDING_READS && now == first; i++)
+	if (arrived)
+		overflowed = without_first(&cpu->pmu, overflowed, first);
+	for (unsigned i = 0; overflowed && i < LANDING_READS && now == first && in_root == nmi_in_root(&cpu->nmi); i++)
 		now = lvtpc_read();
 	return now;
 }
@@ -58,18 +65,19 @@ static bool is_untrapped(const struct pmu *pmu)
 }
 
 /*
- * An NMI has come. Was it a PMI? The APIC masks the entry when it accepts one (SDM Vol. 3A, "Local Vector Table").
- * Where the guest may have masked it itself, there must be a counter that has overflowed too: `caused`. Learns what
- * the guest has written without an exit. `now`: the hardware's entry.
+ * An NMI has come. Was it a PMI? Where the APIC masks the entry when it accepts one (SDM Vol. 3A, "Local Vector Table"),
+ * that tells; where it doesn't, or the guest may have masked it itself, there must be a counter that has overflowed:
+ * `caused`. Learns what the guest has written without an exit. `now`: the hardware's entry.
  */
 static bool sync(struct pmu *pmu, uint32_t now, bool caused)
 {
-	bool masked = is_nmi(now) && (now & LVT_MASKED);
+	bool masks = pmu->caps.pmi_masks;
+	bool delivered = is_nmi(now) && (now & LVT_MASKED ? masks : !masks && caused);
 
 	if (!is_untrapped(pmu))
-		return masked && (pmu->borrowed || !(pmu->guest_lvtpc & LVT_MASKED));
-	pmu->guest_lvtpc = masked && caused ? now & ~LVT_MASKED : now;
-	return masked && caused;
+		return delivered && (pmu->borrowed || !(pmu->guest_lvtpc & LVT_MASKED));
+	pmu->guest_lvtpc = delivered && caused ? now & ~LVT_MASKED : now;
+	return delivered && caused;
 }
 
 /* The same when no NMI has come. */
@@ -140,11 +148,13 @@ static bool is_deliverable(uint32_t lvtpc)
 }
 
 /*
- * Masks the guest's entry, as the APIC does when it delivers. A borrowed one stays so: what the guest has then is not
- * an unmasked NMI, and only pmu->guest_lvtpc knows.
+ * Masks the guest's entry, where the APIC does so when it delivers. A borrowed one stays so: what the guest has then is
+ * not an unmasked NMI, and only pmu->guest_lvtpc knows.
  */
 static void lvtpc_accept(struct pmu *pmu, uint32_t lvtpc)
 {
+	if (!pmu->caps.pmi_masks)
+		return;
 	pmu->guest_lvtpc = lvtpc | LVT_MASKED;
 	if (!pmu->borrowed)
 		lvtpc_write(pmu->guest_lvtpc);
@@ -207,7 +217,7 @@ static uint64_t land(const struct cpu *cpu)
 	uint64_t status = pmu->ops->status(), overflowed = sending(pmu, status | pmu->gate.pebs_enable);
 
 	if (overflowed)
-		lvtpc_await(overflowed, cpu->nmi.in_root);
+		lvtpc_await(cpu, overflowed, cpu->nmi.in_root);
 	return status;
 }
 
@@ -238,6 +248,32 @@ static void sample(struct cpu *cpu, uint64_t status)
 	sample_take(cpu, status & pmu->host_sampling, captured);
 }
 
+/* What makes an NMI a PMI. Where the APIC's mask tells, that something overflowed is enough. */
+static uint64_t causes_in(const struct pmu *pmu, uint64_t status)
+{
+	if (!pmu->caps.pmi_masks)
+		return sending(pmu, status);
+	return status & (pmu->host_sampling | pmu->guest | PMU_STATUS_PMI);
+}
+
+/*
+ * Waits for the PMIs of `causes`, of which one has come. Without a mask that would drop them the others come as NMIs of
+ * their own, which find nothing that they could be of: they are taken here. Returns the entry.
+ */
+static uint32_t await_causes(struct cpu *cpu, uint64_t causes)
+{
+	uint32_t now = lvtpc_await(cpu, causes, true);
+
+	if (cpu->pmu.caps.pmi_masks)
+		return now;
+	for (causes &= causes - 1; causes && nmi_in_root(&cpu->nmi); causes &= causes - 1) {
+		nmi_take(&cpu->nmi);
+		cpu->pmu.stats.root_nmis++;
+		lvtpc_await(cpu, causes, true);
+	}
+	return now;
+}
+
 static void shared_nmi(struct cpu *cpu)
 {
 	struct pmu *pmu = &cpu->pmu;
@@ -248,10 +284,10 @@ static void shared_nmi(struct cpu *cpu)
 	status = pmu->ops->status();
 	host = status & pmu->host;
 	guest = status & ~pmu->host;
-	causes = status & (pmu->host_sampling | pmu->guest | PMU_STATUS_PMI);
+	causes = causes_in(pmu, status);
 	if (host & pmu->host_sampling)
 		sample(cpu, status);
-	pmi = sync(pmu, lvtpc_await(causes, true), causes || silent(pmu));
+	pmi = sync(pmu, await_causes(cpu, causes), causes || silent(pmu));
 	step_end(pmu);
 	pmu->guest_status |= pmu_take_status(pmu, status);
 	if (host)
@@ -362,7 +398,7 @@ void pmu_apic_mode_changed(struct cpu *cpu)
 	quiesce(pmu);
 	land(cpu);
 	if (!pmu->borrowed)
-		pmu->guest_lvtpc = lvtpc_read() & ~(cpu->nmi.in_root ? LVT_MASKED : 0);
+		pmu->guest_lvtpc = lvtpc_read() & ~(cpu->nmi.in_root && pmu->caps.pmi_masks ? LVT_MASKED : 0);
 	take_in_root(cpu);
 	settle(pmu);
 }

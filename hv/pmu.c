@@ -265,6 +265,8 @@ bool pmu_init(struct cpu *cpu, const struct pmu_ops *ops, const struct hv_config
 	if (nr_gp)
 		pmu->host = (BIT(nr_gp) - BIT(nr_gp - config->host_counters)) | (uint64_t)config->host_fixed << 32;
 	pmu->guest = pmu->caps.counters & ~pmu->host;
+	if (pmu->caps.nr_named)
+		pmu->guest &= BIT(pmu->caps.nr_named) - 1;
 	pmu->rdpmc_direct = config->rdpmc == CONFIG_RDPMC_DIRECT;
 	init_metrics(pmu);
 	/* CondChgd: what can't be set can't be put back either. */

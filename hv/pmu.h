@@ -37,6 +37,9 @@ struct pmu_caps {
 	uint64_t clear_flags;  /* status bits beside the counters' that a guest may clear, */
 	uint64_t set_flags;    /* and set */
 	uint64_t capabilities; /* IA32_PERF_CAPABILITIES, 0 where there is none */
+	unsigned nr_named;     /* what software takes the general-purpose counters to be; 0: what CPUID says */
+	bool global;           /* there are global registers; if not, the vendor's operations stand for them */
+	bool pmi_masks;        /* the local APIC masks LVTPC when it delivers a PMI */
 	bool metrics;
 	bool pebs;              /* with records that the guest can shape and on every counter: Ice Lake and later */
 	bool pebs_ept_friendly; /* a record that exits or faults is kept, and written after the next entry */
@@ -65,8 +68,7 @@ struct pmu_ops {
 	/* Of `counters`, those that count a retired instruction at this privilege (reads one selector each). */
 	uint64_t (*counts_instructions)(uint64_t counters, bool user);
 	/*
-	 * Of `counters`, those that count the entry into the guest as an event of the guest's (reads one selector each).
-	 * NULL: an entry is none.
+	 * Of `counters`, those that count the entry into the guest as an event of the guest's. NULL: an entry is none.
 	 */
 	uint64_t (*counts_entry)(uint64_t counters, bool user);
 	/* Of `counters`, those whose overflow asks for a PMI (reads one selector each). */
@@ -96,11 +98,29 @@ struct pmu_gate {
 	bool pebs_active;     /* exits store and clear PEBS_ENABLE, entries load it; while open it doesn't trap */
 	uint64_t pebs_enable; /* what they load: the guest's; 0 while not active */
 	bool records;         /* the LBRs record for the host in the guest, which must not see it */
+	uint64_t disguised;   /* selectors that differ from what the guest wrote: reading them exits */
 	/*
 	 * PMU_STATUS_*_FROZEN: which freezes on PMI the hardware does; from opening to closing the guest's own to
 	 * change.
 	 */
 	uint64_t freeze;
+};
+
+#define PMU_MAX_KEPT 8
+
+/*
+ * What a vendor's operations know without reading a register, because the guest's accesses to it exit or because it isn't
+ * there. Counters are general-purpose ones; [0] is privilege level 0, [1] the others.
+ */
+struct pmu_kept {
+	uint64_t ctrl;                    /* global control; while open, as of the last exit */
+	uint64_t status;                  /* overflows, where no register has them */
+	uint64_t selectors[PMU_MAX_KEPT]; /* as written to the hardware, */
+	uint64_t written[PMU_MAX_KEPT];   /* and by the guest */
+	uint64_t seen[PMU_MAX_KEPT];      /* where no register has the overflows: the counters when last looked at */
+	uint64_t interrupting;            /* by their selectors these ask for PMIs, */
+	uint64_t instructions[2];         /* count retired instructions, */
+	uint64_t entries[2];              /* and entries into the guest */
 };
 
 struct pmu_host_event {
@@ -142,8 +162,9 @@ struct pmu {
 	uint64_t guest_freeze; /* while closed: DEBUGCTL's two freeze bits, as PMU_STATUS_*_FROZEN */
 	uint32_t guest_lvtpc;  /* while closed: what the guest's LVTPC holds, */
 	bool borrowed;         /* and whether the hardware's holds the host's instead */
-	bool emulated;         /* where entries count: the next one stands for an emulated instruction, */
-	uint64_t ahead;        /* and these counters have counted one that stands for nothing */
+	bool emulated;         /* where entries count: the next one stands for an emulated instruction; */
+	uint64_t taken;        /* these counters have one taken off for it, */
+	uint64_t ahead;        /* and these will have counted one that stands for nothing */
 	uint64_t step_armed;   /* overflows of before gate.step, whose records are still to come */
 	/* The host's: */
 	uint64_t host_in_guest, host_in_host; /* counters live in guest mode, in root mode */
@@ -152,6 +173,7 @@ struct pmu {
 	uint64_t window_since;                /* TSC */
 	unsigned nr_events;
 	struct pmu_host_event events[CONFIG_MAX_EVENTS];
+	struct pmu_kept kept;
 	struct pebs pebs;
 	struct lbr lbr;
 	struct pmu_gate gate;
@@ -181,12 +203,13 @@ void pmu_write_freeze(struct cpu *cpu, uint64_t freeze);
 void pmu_emulated(struct cpu *cpu);
 
 /*
- * The guest is about to be entered, and its counters will count that. Returns those that are one ahead until the next
- * exit: the guest must not reach them without one.
+ * Where entries count. The guest is about to be entered: returns the counters that will be one ahead until the next exit;
+ * the guest must not reach them without one.
  */
 uint64_t pmu_entering(struct cpu *cpu);
-/* It has exited. */
+/* It was entered and has exited; or it wasn't after all. */
 void pmu_entered(struct cpu *cpu);
+void pmu_not_entered(struct cpu *cpu);
 
 /* An NMI exited, or arrived in root mode. Afterwards cpu->nmi says whether the guest gets one. */
 void pmu_nmi(struct cpu *cpu);

@@ -2,6 +2,7 @@
 #include "guest_msr.h"
 #include "cpuid.h"
 #include "msr.h"
+#include "pmu_amd.h"
 #include "arch/x86/reg.h"
 
 /* SVM's map has no room for these, so they exit although they are the guest's. */
@@ -37,29 +38,24 @@ static bool is_selector(uint32_t msr)
 	return is_extended(msr) ? !(msr & 1) : msr - MSR_AMD_PERF_LEGACY_CTL0 < NR_LEGACY_COUNTERS;
 }
 
-/*
- * What the guest has counts in the guest alone. For a machine without SVM either of the two bits stops the counter
- * (Linux, tools/testing/selftests/kvm/x86/svm_pmu_host_guest_test.c), so one with them is written as stopped.
- */
+/* A counter exits where one of the host's does, and where it is one ahead. */
 static bool read_counter(struct cpu *cpu, uint32_t msr, uint64_t *value)
 {
-	*value = reg_rdmsr(msr);
-	if (is_selector(msr))
-		*value &= ~(PERF_CTL_GUEST_ONLY | PERF_CTL_HOST_ONLY);
-	return is_guests(cpu, msr);
+	if (!is_guests(cpu, msr))
+		return false;
+	*value = is_selector(msr) ? pmu_amd_read_selector(&cpu->pmu, counter_of(msr)) : reg_rdmsr(msr);
+	return true;
 }
 
 static bool write_counter(struct cpu *cpu, uint32_t msr, uint64_t value)
 {
-	uint64_t sides = PERF_CTL_GUEST_ONLY | PERF_CTL_HOST_ONLY;
-
 	if (!is_guests(cpu, msr))
 		return false;
-	if (is_selector(msr)) {
-		value &= ~(value & sides ? sides | PERFEVTSEL_EN : 0);
-		value |= value & PERFEVTSEL_EN ? PERF_CTL_GUEST_ONLY : 0;
-	}
-	return reg_wrmsr_safe(msr, value);
+	if (is_selector(msr))
+		pmu_amd_write_selector(&cpu->pmu, counter_of(msr), value);
+	else
+		reg_wrmsr(msr, value);
+	return true;
 }
 
 static enum pmu_global global_of(uint32_t msr)
@@ -74,7 +70,7 @@ static enum pmu_global global_of(uint32_t msr)
 
 static bool read_global(struct cpu *cpu, uint32_t msr, uint64_t *value)
 {
-	return pmu_read_global(cpu, global_of(msr), value);
+	return cpu->pmu.caps.global && pmu_read_global(cpu, global_of(msr), value);
 }
 
 /* Reserved bits and writes to the read-only register are ignored: KVM, arch/x86/kvm/pmu.c, after the PPR. */
@@ -83,17 +79,20 @@ static bool write_global(struct cpu *cpu, uint32_t msr, uint64_t value)
 	const struct pmu *pmu = &cpu->pmu;
 	uint64_t bits = msr == MSR_AMD_PERF_GLOBAL_CTL ? pmu->controls : pmu->guest | pmu->caps.clear_flags;
 
-	return msr == MSR_AMD_PERF_GLOBAL_STATUS || pmu_write_global(cpu, global_of(msr), value & bits);
+	if (msr == MSR_AMD_PERF_GLOBAL_STATUS)
+		return pmu->caps.global;
+	return pmu->caps.global && pmu_write_global(cpu, global_of(msr), value & bits);
 }
 
-/* Conditions beside those of all vendors. */
+/* Conditions beside those of all vendors. What doesn't apply and exits isn't there. */
 enum {
 	WITH_COUNTERS = GUEST_MSR_VENDOR,
+	WITH_GLOBAL,
 	WITHOUT_LBR,
 };
 
 static const struct guest_msr entries[] = {
-	{ MSR_AMD_PERF_CTL0, 2 * CORE_COUNTERS, TRAP_NEVER, WITH_COUNTERS, read_counter, write_counter },
+	{ MSR_AMD_PERF_CTL0, 2 * CORE_COUNTERS, TRAP_NEVER, WITH_GLOBAL, read_counter, write_counter },
 	{ MSR_AMD_PERF_LEGACY_CTL0, 2 * NR_LEGACY_COUNTERS, TRAP_NEVER, WITH_COUNTERS, read_counter, write_counter },
 	{ MSR_AMD_PERF_GLOBAL_STATUS, 4, TRAP_BOTH, CLOSED, read_global, write_global },
 	{ MSR_AMD_SMCA_FIRST, 0x1000, TRAP_NEVER, ALWAYS, read_through, write_through },
@@ -109,21 +108,39 @@ static const struct guest_msr entries[] = {
 
 static bool applies(const struct pmu *pmu, unsigned when)
 {
-	return when == WITHOUT_LBR ? !pmu->lbr.guests : pmu->caps.nr_gp != 0;
+	switch (when) {
+	case WITH_GLOBAL: return pmu->caps.global;
+	case WITHOUT_LBR: return !pmu->lbr.guests;
+	default: return pmu->caps.nr_gp;
+	}
 }
 
-/* Selectors exit for the bit that is written behind the guest's back, counters not: the host's do both. */
+/*
+ * Writes of selectors exit, for the bit that is put in behind the guest's back, and reads while that would be seen
+ * (svm_pmu.c). What software has no name for isn't there.
+ */
+static void trap_counter(const struct pmu *pmu, uint32_t n, uint32_t selector, uint32_t counter, guest_msr_set set,
+			 void *context)
+{
+	bool guests = pmu->guest & BIT(n);
+
+	set(context, selector, guests ? TRAP_WRITE : TRAP_BOTH);
+	set(context, counter, guests ? TRAP_NEVER : TRAP_BOTH);
+}
+
 static void trap_host(const struct pmu *pmu, guest_msr_set set, void *context)
 {
-	for (uint32_t n = 0; n < pmu->caps.nr_gp; n++) {
-		enum msr_trap counter = pmu->host & BIT(n) ? TRAP_BOTH : TRAP_NEVER;
+	struct pmu absent = { .guest = 0 };
 
-		set(context, MSR_AMD_PERF_CTL0 + 2 * n, TRAP_BOTH);
-		set(context, MSR_AMD_PERF_CTL0 + 2 * n + 1, counter);
-		if (n >= NR_LEGACY_COUNTERS)
-			continue;
-		set(context, MSR_AMD_PERF_LEGACY_CTL0 + n, TRAP_BOTH);
-		set(context, MSR_AMD_PERF_LEGACY_CTL0 + NR_LEGACY_COUNTERS + n, counter);
+	for (uint32_t n = 0; n < pmu->caps.nr_gp; n++) {
+		uint32_t selector = MSR_AMD_PERF_CTL0 + 2 * n;
+
+		trap_counter(pmu->caps.global ? pmu : &absent, n, selector, selector + 1, set, context);
+	}
+	for (uint32_t n = 0; n < NR_LEGACY_COUNTERS && pmu->caps.nr_gp; n++) {
+		uint32_t selector = MSR_AMD_PERF_LEGACY_CTL0 + n;
+
+		trap_counter(pmu, n, selector, selector + NR_LEGACY_COUNTERS, set, context);
 	}
 }
 

@@ -87,6 +87,7 @@ static bool intel_ident(struct pmu_caps *caps)
 	if (caps->version >= 6)
 		count_in_leaf_23(caps);
 	caps->counters = (BIT(caps->nr_gp) - 1) | (uint64_t)caps->fixed << 32;
+	caps->global = caps->pmi_masks = true;
 	caps->capabilities = features[2] & CPUID_1_ECX_PDCM ? reg_rdmsr(MSR_IA32_PERF_CAPABILITIES) : 0;
 	caps->metrics = caps->capabilities & PERF_CAP_METRICS;
 	ident_pebs(caps, features);

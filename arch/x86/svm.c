@@ -67,6 +67,8 @@ static void apply_gate(struct cpu *cpu)
 	apply_intercepts(svm, gate);
 	svm_apply_debugctl(cpu, gate);
 	apply_open(svm, gate->open);
+	if (gate->disguised != svm->disguised)
+		svm_apply_disguised(cpu, gate->disguised);
 	if (gate->apic_trapped != svm->apic_trapped)
 		svm_trap_apic(cpu, gate->apic_trapped);
 	gate->dirty = false;
@@ -136,6 +138,8 @@ static void decode_signal(struct cpu *cpu, struct vm_exit *exit)
 {
 	bool exited = svm_of(cpu)->vmcb.exit_code == SVM_EXIT_NMI;
 
+	if (cpu->pmu.caps.nr_gp)
+		svm_pmu_not_entered(cpu);
 	*exit = (struct vm_exit){ .reason = EXIT_INIT };
 	if (cpu->nmi.init_in_root) {
 		cpu->nmi.init_in_root = false;

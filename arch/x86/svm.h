@@ -28,6 +28,7 @@ struct svm_cpu {
 	bool nmi_masked;
 	bool stepping, stepping_iret; /* the trap flag is set behind the guest's back */
 	uint64_t guarded;             /* counters that exit until the next exit: svm_pmu.c */
+	uint64_t disguised;           /* selectors whose reads exit, as last set */
 	bool open, apic_trapped;      /* the traps as last set */
 	bool next_rip;                /* exits save it */
 	bool lbr;                     /* VMRUN and exits switch DEBUGCTL and the LBRs */
@@ -78,6 +79,10 @@ void svm_look_at_clock(struct cpu *cpu, uint64_t now);
 /* svm_pmu.c: around each entry, where there are counters. */
 void svm_pmu_exited(struct cpu *cpu);
 void svm_pmu_entering(struct cpu *cpu);
+/* After svm_pmu_entering(), if nothing was entered. */
+void svm_pmu_not_entered(struct cpu *cpu);
+/* struct pmu_gate */
+void svm_apply_disguised(struct cpu *cpu, uint64_t disguised);
 
 /* svm_lbr.c: the guest's DEBUGCTL, and what records behind its back. */
 uint64_t svm_read_debugctl(const struct svm_cpu *svm);

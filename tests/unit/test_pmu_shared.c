@@ -35,6 +35,8 @@ static bool ident(struct pmu_caps *caps)
 		.counters = COUNTERS,
 		.clear_flags = PMU_METRICS | BITS(63, 58),
 		.set_flags = PMU_METRICS | BITS(62, 58),
+		.global = true,
+		.pmi_masks = true,
 		.metrics = true,
 		.pebs = true,
 		.pebs_ept_friendly = true,
