@@ -1,4 +1,4 @@
-/* Which of AMD's MSRs exit by who has the LBRs, what is never the guest's, and DEBUGCTL's bits there. */
+/* Which of AMD's MSRs exit by who has the counters and the LBRs, what is never the guest's, and DEBUGCTL's bits there. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "arch/x86/guest_msr.h"
+#include "arch/x86/pmu_amd.h"
 #include "arch/x86/reg.h"
 
 #define DEBUGCTL   0x1d9
@@ -18,13 +19,23 @@
 #define IBS        0xc0011030
 #define NR_IBS     14
 #define IRPERF     0xc00000e9
+#define CTL(n)     (0xc0010200 + 2 * (n))
+#define CTR(n)     (0xc0010201 + 2 * (n))
+#define OLD_CTL(n) (0xc0010000 + (n))
+#define OLD_CTR(n) (0xc0010004 + (n))
+#define GLOBAL     0xc0000300
 
 static const struct pmu_ops amd = { .msrs = &guest_msrs_amd };
 static struct cpu cpu;
-static uint64_t debugctl, tried, freeze;
+static uint64_t debugctl, tried, freeze, selectors[COUNTERS], counter_value;
+static uint32_t counter_msr;
+static uint64_t written;
+static enum pmu_global written_reg;
 
 uint64_t reg_rdmsr(uint32_t msr)
 {
+	if (msr == counter_msr)
+		return counter_value;
 	assert_int_equal(msr, DEBUGCTL);
 	return 0;
 }
@@ -37,6 +48,10 @@ bool reg_rdmsr_safe(uint32_t msr, uint64_t *value)
 
 void reg_wrmsr(uint32_t msr, uint64_t value)
 {
+	if (msr == counter_msr) {
+		counter_value = value;
+		return;
+	}
 	assert_int_equal(msr, DEBUGCTL);
 	assert_int_equal(value, 0);
 }
@@ -79,14 +94,29 @@ void pmu_write_freeze(struct cpu *changed, uint64_t value)
 
 bool pmu_read_global(struct cpu *reader, enum pmu_global reg, uint64_t *value)
 {
-	(void)reader, (void)reg, (void)value;
-	return false;
+	(void)reader;
+	*value = reg;
+	return true;
 }
 
 bool pmu_write_global(struct cpu *writer, enum pmu_global reg, uint64_t value)
 {
-	(void)writer, (void)reg, (void)value;
-	return false;
+	(void)writer;
+	written_reg = reg;
+	written = value;
+	return true;
+}
+
+void pmu_amd_write_selector(struct pmu *pmu, unsigned n, uint64_t value)
+{
+	assert_ptr_equal(pmu, &cpu.pmu);
+	selectors[n] = value;
+}
+
+uint64_t pmu_amd_read_selector(const struct pmu *pmu, unsigned n)
+{
+	assert_ptr_equal(pmu, &cpu.pmu);
+	return selectors[n];
 }
 
 bool pmu_read_lvtpc(struct cpu *reader, uint64_t *value)
@@ -124,11 +154,17 @@ static int setup(void **state)
 	cpu.ops = &ops;
 	cpu.pmu.ops = &amd;
 	cpu.pmu.caps = (struct pmu_caps){
-		.version = 2, .nr_gp = COUNTERS, .counters = BITS(5, 0), .clear_flags = FREEZES, .set_flags = FREEZES
+		.version = 2,
+		.global = true,
+		.nr_gp = COUNTERS,
+		.counters = BITS(5, 0),
+		.clear_flags = FREEZES,
+		.set_flags = FREEZES,
 	};
 	cpu.pmu.host = BITS(5, 4);
 	cpu.pmu.guest = cpu.pmu.controls = BITS(3, 0);
-	debugctl = tried = freeze = 0;
+	debugctl = tried = freeze = counter_msr = 0;
+	memset(selectors, 0, sizeof(selectors));
 	return 0;
 }
 
@@ -181,6 +217,107 @@ static void expect_faults(uint32_t first, uint32_t count)
 	}
 }
 
+static enum msr_trap trap_seen;
+static uint32_t trap_of;
+
+static void record_one(void *context, uint32_t msr, enum msr_trap trap)
+{
+	(void)context;
+	if (msr == trap_of)
+		trap_seen = trap;
+}
+
+static void expect_trap(uint32_t msr, enum msr_trap trap)
+{
+	for (unsigned open = 0; open < 2; open++) {
+		trap_of = msr;
+		trap_seen = TRAP_NEVER;
+		guest_msr_traps(&cpu.pmu, open, record_one, NULL);
+		assert_int_equal(trap_seen, trap);
+	}
+}
+
+/* By both of their names: reads of a selector exit only where they would tell, which the entry knows. */
+static void counters_are_their_owner_s(void **state)
+{
+	(void)state;
+	for (uint32_t n = 0; n < COUNTERS; n++) {
+		bool guests = n < 4;
+
+		expect_trap(CTL(n), guests ? TRAP_WRITE : TRAP_BOTH);
+		expect_trap(CTR(n), guests ? TRAP_NEVER : TRAP_BOTH);
+		if (!guests)
+			continue;
+		expect_trap(OLD_CTL(n), TRAP_WRITE);
+		expect_trap(OLD_CTR(n), TRAP_NEVER);
+		assert_int_equal(wrmsr(CTL(n), 7 + n), ADVANCE);
+		assert_int_equal(selectors[n], 7 + n);
+		assert_int_equal(rdmsr(OLD_CTL(n)), 7 + n);
+		assert_int_equal(wrmsr(OLD_CTL(n), 9 + n), ADVANCE);
+		assert_int_equal(rdmsr(CTL(n)), 9 + n);
+	}
+	expect_faults(CTL(4), 4);
+}
+
+static void a_share_of_three(void **state)
+{
+	(void)state;
+	cpu.pmu.guest = BITS(2, 0);
+	expect_trap(OLD_CTL(2), TRAP_WRITE);
+	expect_trap(OLD_CTL(3), TRAP_BOTH);
+	expect_trap(OLD_CTR(3), TRAP_BOTH);
+	expect_faults(OLD_CTL(3), 1);
+	expect_faults(OLD_CTR(3), 1);
+	expect_faults(CTL(3), 2);
+}
+
+/* One that is ahead exits, and is the hardware's. */
+static void a_counter_that_exits(void **state)
+{
+	(void)state;
+	counter_msr = CTR(1);
+	counter_value = 5;
+	assert_int_equal(rdmsr(CTR(1)), 5);
+	assert_int_equal(wrmsr(CTR(1), 6), ADVANCE);
+	assert_int_equal(counter_value, 6);
+}
+
+static void reserved_bits_of_global_registers_are_ignored(void **state)
+{
+	(void)state;
+	cpu.pmu.controls = BITS(3, 0);
+	assert_int_equal(wrmsr(GLOBAL + 1, ~UINT64_C(0)), ADVANCE);
+	assert_int_equal(written_reg, PMU_CTRL);
+	assert_int_equal(written, BITS(3, 0));
+	assert_int_equal(wrmsr(GLOBAL + 2, ~UINT64_C(0)), ADVANCE);
+	assert_int_equal(written_reg, PMU_STATUS_CLEAR);
+	assert_int_equal(written, BITS(3, 0) | FREEZES);
+	assert_int_equal(wrmsr(GLOBAL + 3, BIT(1)), ADVANCE);
+	assert_int_equal(written_reg, PMU_STATUS_SET);
+	assert_int_equal(written, BIT(1));
+	assert_int_equal(wrmsr(GLOBAL, BIT(2)), ADVANCE);
+	assert_int_equal(written, BIT(1)); /* read-only */
+	assert_int_equal(rdmsr(GLOBAL), PMU_STATUS);
+	assert_int_equal(rdmsr(GLOBAL + 1), PMU_CTRL);
+}
+
+/* The four that every processor has, by their old names; nothing else. */
+static void zen_3_has_four_counters(void **state)
+{
+	(void)state;
+	cpu.pmu.caps.global = false;
+	for (uint32_t n = 0; n < COUNTERS; n++) {
+		expect_trap(CTL(n), TRAP_BOTH);
+		expect_trap(CTR(n), TRAP_BOTH);
+	}
+	expect_faults(CTL(0), 2 * COUNTERS);
+	expect_faults(GLOBAL, 4);
+	expect_trap(OLD_CTL(3), TRAP_WRITE);
+	expect_trap(OLD_CTR(3), TRAP_NEVER);
+	assert_int_equal(wrmsr(OLD_CTL(3), 3), ADVANCE);
+	assert_int_equal(rdmsr(OLD_CTL(3)), 3);
+}
+
 static void lbrs_are_their_owner_s(void **state)
 {
 	(void)state;
@@ -230,6 +367,11 @@ static void zen_3_has_no_freezes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(counters_are_their_owner_s, setup),
+		cmocka_unit_test_setup(a_share_of_three, setup),
+		cmocka_unit_test_setup(a_counter_that_exits, setup),
+		cmocka_unit_test_setup(reserved_bits_of_global_registers_are_ignored, setup),
+		cmocka_unit_test_setup(zen_3_has_four_counters, setup),
 		cmocka_unit_test_setup(lbrs_are_their_owner_s, setup),
 		cmocka_unit_test_setup(neither_ibs_nor_the_counter_of_instructions, setup),
 		cmocka_unit_test_setup(debugctl_is_the_guest_s, setup),
