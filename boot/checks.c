@@ -29,7 +29,8 @@ static bool find_out(struct check *check)
 	physical_bits = processor.cpuid(CPUID_ADDRESS_SIZES, 0).eax & 0xff;
 	variable_mtrrs = (unsigned)FIELD_GET(MTRRCAP_VARIABLE, processor.rdmsr(MSR_IA32_MTRRCAP));
 	check->ept_pages = guest_map_pool_pages(physical_bits, variable_mtrrs);
-	return config_fits(check->config, pmu_general_counters(&processor), pmu_fixed_counters(&processor), check->why);
+	return config_fits(check->config, pmu_general_counters(&processor), pmu_named_counters(&processor),
+			   pmu_fixed_counters(&processor), check->why);
 }
 
 static void EFIAPI check_here(void *argument)

@@ -353,7 +353,7 @@ unsigned config_parse_words(struct hv_config *config, const char *source, const 
 	return check_together(&p) ? 0 : p.number;
 }
 
-bool config_fits(const struct hv_config *config, unsigned nr_gp, uint32_t fixed_bitmap,
+bool config_fits(const struct hv_config *config, unsigned nr_gp, unsigned nr_named, uint32_t fixed_bitmap,
 		 char error[static CONFIG_ERROR_MAX])
 {
 	uint32_t missing = config->host_fixed & ~fixed_bitmap;
@@ -363,6 +363,14 @@ bool config_fits(const struct hv_config *config, unsigned nr_gp, uint32_t fixed_
 			 "host-counters: this processor has %u general-purpose counters, so %u for the host leave none "
 			 "for the guest.",
 			 nr_gp, config->host_counters);
+		return false;
+	}
+	if (config->host_counters + nr_named > nr_gp && nr_named) {
+		sentence(
+			error, CONFIG_ERROR_MAX,
+			"host-counters: software expects %u counters on this processor, so of its %u the host can have no "
+			"more than %u.",
+			nr_named, nr_gp, nr_gp - nr_named);
 		return false;
 	}
 	for (unsigned i = 0; i < FIXED_MAX; i++) {

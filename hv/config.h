@@ -71,8 +71,11 @@ unsigned config_parse(struct hv_config *config, const char *source, const char *
 unsigned config_parse_words(struct hv_config *config, const char *source, const char *text, size_t length,
 			    char error[static CONFIG_ERROR_MAX]);
 
-/* Does it fit this PMU? Without counters nobody gets any, and all does. False: one sentence in `error`. */
-bool config_fits(const struct hv_config *config, unsigned nr_gp, uint32_t fixed_bitmap,
+/*
+ * Does it fit this PMU, of whose general-purpose counters software expects so many without asking (0: it asks)? Without
+ * counters nobody gets any, and all does. False: one sentence in `error`.
+ */
+bool config_fits(const struct hv_config *config, unsigned nr_gp, unsigned nr_named, uint32_t fixed_bitmap,
 		 char error[static CONFIG_ERROR_MAX]);
 
 #endif

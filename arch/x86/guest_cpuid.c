@@ -122,10 +122,15 @@ static void xsave(const struct cpu *cpu, uint32_t subleaf, uint32_t regs[4])
 		nothing(regs);
 }
 
-/* Of SVM, IBS and memory encryption the guest has nothing. AMD's bits are reserved on Intel's processors. */
-static void extended(uint32_t regs[4])
+/*
+ * Of SVM, IBS and memory encryption the guest has nothing. Where no leaf tells the number of its counters it has the
+ * four that need no telling. AMD's bits are reserved on Intel's processors.
+ */
+static void extended(const struct pmu *pmu, uint32_t regs[4])
 {
 	regs[ECX] &= ~(uint32_t)(CPUID_EXTENDED_ECX_SVM | CPUID_EXTENDED_ECX_SKINIT | CPUID_EXTENDED_ECX_IBS);
+	if (pmu->caps.nr_named)
+		regs[ECX] &= ~(uint32_t)CPUID_EXTENDED_ECX_PERF_CORE;
 }
 
 /* AMD's counter of instructions and branch sampling count and record in root mode too. Reserved bits of Intel's. */
@@ -173,7 +178,7 @@ static __attribute__((noinline)) void adjust(struct cpu *cpu, uint32_t leaf, uin
 		if (!cpu->pmu.lbr.guests)
 			nothing(regs);
 		break;
-	case CPUID_EXTENDED: extended(regs); break;
+	case CPUID_EXTENDED: extended(&cpu->pmu, regs); break;
 	case CPUID_ADDRESS_SIZES: unswitched(regs); break;
 	case CPUID_PERFMON_V2: perfmon_v2(cpu, regs); break;
 	case CPUID_SVM:

@@ -231,13 +231,23 @@ bool pmuvisor_is_running(const struct cpu_registers *cpu)
 	return leaf.ebx == PMUVISOR_CPUID_EBX && leaf.ecx == PMUVISOR_CPUID_ECX && leaf.edx == PMUVISOR_CPUID_EDX;
 }
 
+static bool has_perfmon_v2(const struct cpu_registers *cpu)
+{
+	return cpu->cpuid(CPUID_LARGEST_EXTENDED, 0).eax >= CPUID_PERFMON_V2 &&
+	       cpu->cpuid(CPUID_PERFMON_V2, 0).eax & CPUID_PERFMON_V2_EAX;
+}
+
 /* APM Vol. 2, "Performance Monitoring Counters": without PerfMonV2 no leaf says how many there are. */
 static unsigned amd_counters(const struct cpu_registers *cpu)
 {
-	if (cpu->cpuid(CPUID_LARGEST_EXTENDED, 0).eax >= CPUID_PERFMON_V2 &&
-	    cpu->cpuid(CPUID_PERFMON_V2, 0).eax & CPUID_PERFMON_V2_EAX)
+	if (has_perfmon_v2(cpu))
 		return cpu->cpuid(CPUID_PERFMON_V2, 0).ebx & CPUID_PERFMON_V2_EBX_COUNTERS;
 	return cpu->cpuid(CPUID_EXTENDED, 0).ecx & CPUID_EXTENDED_ECX_PERF_CORE ? CORE_COUNTERS : 0;
+}
+
+unsigned pmu_named_counters(const struct cpu_registers *cpu)
+{
+	return processor_is_amd(cpu) && !has_perfmon_v2(cpu) && amd_counters(cpu) ? NR_LEGACY_COUNTERS : 0;
 }
 
 /* SDM Vol. 3B, "Architectural Performance Monitoring Version 6": leaf 0AH does not know all counters there. */

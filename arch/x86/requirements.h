@@ -29,6 +29,7 @@ bool pmuvisor_is_running(const struct cpu_registers *cpu);
 
 /* For config_fits(); valid on a processor that meets the requirements. */
 unsigned pmu_general_counters(const struct cpu_registers *cpu);
+unsigned pmu_named_counters(const struct cpu_registers *cpu);
 uint32_t pmu_fixed_counters(const struct cpu_registers *cpu); /* bitmap */
 
 #endif

@@ -26,20 +26,39 @@ const char test_title[] = "exits: the cost of each guest action";
 		phase_end(name, ACTIONS);                                                                              \
 	} while (0)
 
+static void measure_intel(void)
+{
+	PHASE("rdmsr_legacy_counter", rdmsr(MSR_IA32_PMC0));
+	PHASE("rdmsr_fixed_counter", rdmsr(MSR_IA32_FIXED_CTR0));
+	PHASE("wrmsr_fixed_ctrl", wrmsr(MSR_IA32_FIXED_CTR_CTRL, FIXED_USR));
+}
+
+/* Reads of a selector that is off and of one that counts, which pmuvisor makes count in the guest alone. */
+static void measure_amd(void)
+{
+	PHASE("rdmsr_legacy_counter", rdmsr(MSR_PERF_LEGACY_CTR0));
+	PHASE("wrmsr_selector_on", wrmsr(pmu_selector(0), EVENT_INSTRUCTIONS | PERFEVTSEL_USR | PERFEVTSEL_EN));
+	PHASE("rdmsr_selector_on", rdmsr(pmu_selector(0)));
+	wrmsr(pmu_selector(0), 0);
+}
+
 static void measure_accesses(void)
 {
 	PHASE("empty", asm volatile(""));
 	PHASE("cpuid", cpuid(0, 0));
 	PHASE("rdpmc", rdpmc(0));
-	PHASE("rdmsr_counter", rdmsr(MSR_IA32_A_PMC0));
-	PHASE("wrmsr_counter", wrmsr(MSR_IA32_A_PMC0, 1));
-	PHASE("rdmsr_legacy_counter", rdmsr(MSR_IA32_PMC0));
-	PHASE("rdmsr_fixed_counter", rdmsr(MSR_IA32_FIXED_CTR0));
-	PHASE("rdmsr_selector", rdmsr(MSR_IA32_PERFEVTSEL0));
-	PHASE("wrmsr_selector", wrmsr(MSR_IA32_PERFEVTSEL0, EVENT_INSTRUCTIONS | PERFEVTSEL_USR));
-	PHASE("wrmsr_fixed_ctrl", wrmsr(MSR_IA32_FIXED_CTR_CTRL, FIXED_USR));
-	PHASE("rdmsr_global_status", rdmsr(MSR_IA32_PERF_GLOBAL_STATUS));
-	PHASE("wrmsr_global_ctrl", wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, 0));
+	PHASE("rdmsr_counter", rdmsr(pmu_counter(0)));
+	PHASE("wrmsr_counter", wrmsr(pmu_counter(0), 1));
+	PHASE("rdmsr_selector", rdmsr(pmu_selector(0)));
+	PHASE("wrmsr_selector", wrmsr(pmu_selector(0), EVENT_INSTRUCTIONS | PERFEVTSEL_USR));
+	if (pmu.amd)
+		measure_amd();
+	else
+		measure_intel();
+	if (pmu.global_ctrl) {
+		PHASE("rdmsr_global_status", rdmsr(pmu.global_status));
+		PHASE("wrmsr_global_ctrl", wrmsr(pmu.global_ctrl, 0));
+	}
 	PHASE("rdtsc", rdtsc());
 }
 
@@ -47,10 +66,10 @@ static void measure_accesses(void)
 static void measure_counted_cpuid(void)
 {
 	pmu_reset();
-	wrmsr(MSR_IA32_PERFEVTSEL0, EVENT_INSTRUCTIONS | PERFEVTSEL_OS | PERFEVTSEL_EN);
-	wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, BIT(0));
+	pmu_select(0, EVENT_INSTRUCTIONS | PERFEVTSEL_OS | PERFEVTSEL_EN);
+	pmu_enable(BIT(0));
 	PHASE("cpuid_counted", cpuid(0, 0));
-	wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, 0);
+	pmu_enable(0);
 }
 
 /* The same work first without and then with PMIs, so that the difference is theirs. */

@@ -299,13 +299,25 @@ static void fits_the_pmu(void **state)
 {
 	(void)state;
 	config.host_fixed = 0x8;
-	assert_true(config_fits(&config, 3, 0xf, error));
-	assert_false(config_fits(&config, 2, 0xf, error));
+	assert_true(config_fits(&config, 3, 0, 0xf, error));
+	assert_false(config_fits(&config, 2, 0, 0xf, error));
 	assert_string_equal(error, "host-counters: this processor has 2 general-purpose counters, so 2 for the host "
 				   "leave none for the guest.");
-	assert_true(config_fits(&config, 0, 0xf, error)); /* nobody has any */
-	assert_false(config_fits(&config, 8, 0x7, error));
+	assert_true(config_fits(&config, 0, 0, 0xf, error)); /* nobody has any */
+	assert_false(config_fits(&config, 8, 0, 0x7, error));
 	assert_string_equal(error, "host-fixed: this processor has no fixed counter 3.");
+}
+
+static void expected_counters_are_the_guest_s(void **state)
+{
+	(void)state;
+	assert_true(config_fits(&config, 6, 4, 0, error));
+	config.host_counters = 1;
+	assert_true(config_fits(&config, 6, 4, 0, error));
+	config.host_counters = 3;
+	assert_false(config_fits(&config, 6, 4, 0, error));
+	assert_string_equal(error, "host-counters: software expects 4 counters on this processor, so of its 6 the host "
+				   "can have no more than 2.");
 }
 
 int main(void)
@@ -323,6 +335,7 @@ int main(void)
 		cmocka_unit_test_setup(clash_between_sources, defaults),
 		cmocka_unit_test_setup(long_values, defaults),
 		cmocka_unit_test_setup(fits_the_pmu, defaults),
+		cmocka_unit_test_setup(expected_counters_are_the_guest_s, defaults),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -237,6 +237,8 @@ static void hidden_leaves_of_amd(void **state)
 	(void)state;
 	hardware = ALL_ONES;
 	check(0x80000001, 0, (struct leaf){ ONES, ONES, ~(1u << 2 | 1u << 10 | 1u << 12), ONES });
+	cpu.pmu.caps.nr_named = 4; /* Zen 3: the four that every processor has, and no more */
+	check(0x80000001, 0, (struct leaf){ ONES, ONES, ~(1u << 2 | 1u << 10 | 1u << 12 | 1u << 23), ONES });
 	check(0x80000008, 0, (struct leaf){ ONES, ~(1u << 1 | 1u << 31), ONES, ONES });
 	check(0x8000000a, 0, ALL_ZEROS);
 	check(0x8000001b, 0, ALL_ZEROS);

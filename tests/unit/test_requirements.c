@@ -107,6 +107,7 @@ static void counters_of_version_6(void **state)
 	assert_int_equal(pmu_fixed_counters(&cpu), 0xf);
 	leaf_23 = (struct cpuid){ 0xff, 0x77, 0, 0 };
 	assert_int_equal(pmu_general_counters(&cpu), 8);
+	assert_int_equal(pmu_named_counters(&cpu), 0);
 	assert_int_equal(pmu_fixed_counters(&cpu), 0x77);
 }
 
@@ -248,11 +249,13 @@ static void zen_will_do(void **state)
 	assert_true(requirements_met(&cpu, error));
 	assert_string_equal(error, "");
 	assert_int_equal(pmu_general_counters(&cpu), 6);
+	assert_int_equal(pmu_named_counters(&cpu), 0);
 	assert_int_equal(pmu_fixed_counters(&cpu), 0);
 	perfmon.ebx = 0x10f5; /* beside other numbers */
 	assert_int_equal(pmu_general_counters(&cpu), 5);
 	largest_extended = 0x80000021;
 	assert_int_equal(pmu_general_counters(&cpu), 6);
+	assert_int_equal(pmu_named_counters(&cpu), 4); /* of Zen 3 software knows them without a leaf */
 	assert_true(processor_is_amd(&cpu));
 	memcpy(&leaves[0].ebx, "Hygo", 4);
 	memcpy(&leaves[0].edx, "nGen", 4);
@@ -295,6 +298,7 @@ static void without_counters(void **state)
 	extended.ecx &= ~(1u << 23);
 	perfmon.eax = 0;
 	assert_int_equal(pmu_general_counters(&cpu), 0);
+	assert_int_equal(pmu_named_counters(&cpu), 0);
 	assert_false(requirements_met(&cpu, error));
 	assert_non_null(strstr(error, "counters"));
 	leaves[1].ecx |= 1u << 31;

@@ -95,14 +95,14 @@ void pmu_reset(void)
 uint32_t pmu_selector(unsigned n)
 {
 	if (pmu.amd)
-		return MSR_PERF_CTL0 + 2 * n;
+		return pmu.legacy ? MSR_PERF_LEGACY_CTL0 + n : MSR_PERF_CTL0 + 2 * n;
 	return n < NR_OLD_GP ? MSR_IA32_PERFEVTSEL0 + n : MSR_IA32_PMC_GP0_CFG_A + 4 * n;
 }
 
 uint32_t pmu_counter(unsigned counter)
 {
 	if (pmu.amd)
-		return MSR_PERF_CTL0 + 2 * counter + 1;
+		return pmu.legacy ? MSR_PERF_LEGACY_CTR0 + counter : MSR_PERF_CTL0 + 2 * counter + 1;
 	if (counter >= FIXED(0))
 		return MSR_IA32_FIXED_CTR0 + counter - FIXED(0);
 	return counter < NR_OLD_GP ? MSR_IA32_A_PMC0 + counter : MSR_IA32_PMC_GP0_CTR + 4 * counter;

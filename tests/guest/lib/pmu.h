@@ -76,6 +76,7 @@
 
 struct pmu {
 	bool amd;
+	bool legacy;             /* AMD's without PerfCtrExtCore: only the old registers of the first four counters */
 	unsigned version, nr_gp; /* version: Intel's alone */
 	unsigned hardware_gp;    /* general-purpose counters of the processor whose share this may be */
 	unsigned width;          /* bits, of every counter */
@@ -95,7 +96,7 @@ extern struct pmu pmu;
 void pmu_detect(void);
 /*
  * Does that and stops everything; an Intel machine without version 4, full-width writes or fixed counter 0 fails the test,
- * and one of AMD without its six counters.
+ * and one of AMD without any.
  */
 void pmu_init(void);
 /* Stops and clears everything that pmu_init() found. */

@@ -8,6 +8,7 @@
 #define EAX_PERFMON_V2         BIT(0)
 #define WIDTH                  48
 #define HARDWARE_CORE_COUNTERS 6
+#define LEGACY_COUNTERS        4
 #define EVENT_BRANCHES_AMD     UINT64_C(0x00c2)
 
 static uint64_t wanted[SMP_MAX]; /* counters whose selectors ask for them */
@@ -26,11 +27,11 @@ static void detect_perfmon_v2(void)
 	pmu.global_set = MSR_PERF_CNTR_GLOBAL_STATUS + 3;
 }
 
-/* Without PerfMonV2 nothing but the family says how many there are: six since PerfCtrExtCore. */
+/* Without PerfMonV2 nothing else says how many there are: six with PerfCtrExtCore, four of old without. */
 void pmu_detect_amd(void)
 {
-	if (cpuid(CPUID_FEATURES_AMD, 0).ecx & ECX_PERF_CTR_EXT_CORE)
-		pmu.nr_gp = HARDWARE_CORE_COUNTERS;
+	pmu.legacy = !(cpuid(CPUID_FEATURES_AMD, 0).ecx & ECX_PERF_CTR_EXT_CORE);
+	pmu.nr_gp = pmu.legacy ? LEGACY_COUNTERS : HARDWARE_CORE_COUNTERS;
 	if (cpuid(0x80000000, 0).eax >= CPUID_PERFMON_V2)
 		detect_perfmon_v2();
 	pmu.width = WIDTH;
