@@ -32,6 +32,7 @@ UNIT_test_pmu_lbr	:= $(PMU_MODEL)
 UNIT_test_pmu_lbr_arch	:= $(PMU_MODEL)
 UNIT_test_pmu_pebs	:= $(PMU_MODEL)
 UNIT_test_pmu_amd	:= $(PMU_MODEL)
+UNIT_test_pmu_amd_ops	:= $(PMU_MODEL) arch/x86/pmu_amd.c
 UNIT_test_vmcb_clean	:= tests/machine/vmcb_clean.c
 UNIT_test_pmu_amd_lbr	:= $(PMU_MODEL)
 UNIT_test_pmu_record	:= $(PMU_MODEL)

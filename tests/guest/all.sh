@@ -117,13 +117,14 @@ cases() {
 		echo "MODEL=arrow_lake,arrow_lake_e CPUS=4 GUEST_ARGS=dump=1 tests/guest/run.sh $mode smp"
 	done
 	for model in $amd_models; do
-		for guest in $amd_guests; do
-			echo "MODEL=$model tests/guest/run.sh bare $guest"
+		for mode in bare direct; do
+			for guest in $amd_guests; do
+				echo "MODEL=$model tests/guest/run.sh $mode $guest"
+			done
 		done
+		echo "MODEL=$model tests/guest/run.sh direct exits 'event = instructions:host' $quiet"
 	done
-	for guest in count lbr_v2 api; do
-		echo "MODEL=zen4 tests/guest/run.sh direct $guest"
-	done
+	echo "MODEL=zen4 tests/guest/run.sh direct api"
 	echo "CPUS=4 MODEL=zen4 tests/guest/run.sh bare smp"
 	# Late interrupts: of those that come after their overflow was handled only AMD's own software knows what to make.
 	for guest in count overflow nmi lbr_v2; do
