@@ -3,18 +3,23 @@ LINUX		:= $(BUILD)/linux
 LINUX_CFLAGS	:= -std=gnu11 -O2 -g $(WARN) -MMD -MP -ffreestanding -fno-stack-protector -fcf-protection=none -fno-pie \
 		   -fno-asynchronous-unwind-tables -I.
 LINUX_LDFLAGS	:= -nostdlib -static -Wl,--build-id=none
-LINUX_PROGRAMS	:= $(addprefix $(LINUX)/,count pmi path machine)
+LINUX_PROGRAMS	:= $(addprefix $(LINUX)/,count pmi path each machine)
 
 $(LINUX)/vmlinuz: tests/linux/packages.sh
 	tests/linux/packages.sh $(LINUX)
 
-LINUX_SCRIPTS	:= tests/linux/init tests/linux/profiles.sh tests/linux/smp.sh
+$(LINUX)/lockup.ko: tests/linux/module.sh tests/linux/lockup.asm $(LINUX)/vmlinuz
+	tests/linux/module.sh $(LINUX)/packages/linux-image-*.deb $(filter %.asm,$^) $@
 
-$(LINUX)/initrd.img: tests/linux/initrd.sh $(LINUX_SCRIPTS) $(LINUX_PROGRAMS) $(LINUX)/vmlinuz
-	tests/linux/initrd.sh $(LINUX)/root $(LINUX_SCRIPTS) $(LINUX_PROGRAMS) $@
+LINUX_SCRIPTS	:= $(addprefix tests/linux/,init profiles.sh smp.sh nmi.sh)
+LINUX_FILES	:= $(LINUX_SCRIPTS) $(LINUX_PROGRAMS) $(LINUX)/lockup.ko
+
+$(LINUX)/initrd.img: tests/linux/initrd.sh $(LINUX_FILES) $(LINUX)/vmlinuz
+	tests/linux/initrd.sh $(LINUX)/root $(LINUX_FILES) $@
 
 $(LINUX)/count: $(addprefix $(LINUX)/,count.o event.o loops.o sys.o)
 $(LINUX)/pmi: $(addprefix $(LINUX)/,pmi.o event.o loops.o sys.o)
+$(LINUX)/each: $(addprefix $(LINUX)/,each.o loops.o sys.o)
 $(LINUX)/path: $(addprefix $(LINUX)/,path.o paths.o sys.o)
 $(LINUX)/machine: $(addprefix $(LINUX)/,machine.o sys.o)
 # The global symbols stay: perf report shows them.

@@ -3,7 +3,7 @@ import re
 
 MODES = ("bare", "direct", "shared")
 UNDER_PMUVISOR = ("direct", "shared")
-MODELS = ("icelake", "sapphire_rapids", "arrow_lake")  # a run of the first isn't called after it
+MACHINES = ("icelake", "sapphire_rapids", "arrow_lake", "cpus2", "cpus4")  # a run on the first isn't called after it
 # Make targets whose recipe runs under tests/record.
 RECORDED = ("bad-config", "demo-test", "refinement", "round-trip", "serial-grammar")
 GUEST_SOURCES = ("tests/guest", "tests/bench", "tests/machine/vmx")
@@ -73,20 +73,20 @@ class Evidence:
         return wrong
 
     def linux(self, name, words):
-        """The scenario ended well wherever it ran, in every mode of each processor named, with the checks named."""
+        """The scenario ended well wherever it ran, in every mode on each machine named, with the checks named."""
         scripts = (path.read_text() for path in (self.root / "tests/linux").glob("*") if path.suffix in ("", ".sh"))
         if not any(re.search(rf"^scenario_{re.escape(name)}\(\)", script, re.MULTILINE) for script in scripts):
             return [f"there is no Linux scenario {name}"]
-        modes, models = ([word for word in words if word in known] for known in (MODES, MODELS))
-        checks = [word for word in words if word not in MODES + MODELS]
+        modes, machines = ([word for word in words if word in known] for known in (MODES, MACHINES))
+        checks = [word for word in words if word not in MODES + MACHINES]
         runs = {}
         for console in sorted((self.build / "linux").glob("*/console")):
-            model, _, mode = console.parent.name.rpartition("-")
+            machine, _, mode = console.parent.name.rpartition("-")
             wrong = self.linux_run(console.parent, name, checks if mode in (modes or MODES) else [])
             if wrong is not None:
-                runs[model or MODELS[0], mode] = wrong
-        missing = [f"Linux {mode} on {model} did not run {name}" for model in models or MODELS[:1]
-                   for mode in modes or MODES if (model, mode) not in runs]
+                runs[machine or MACHINES[0], mode] = wrong
+        missing = [f"Linux {mode} on {machine} did not run {name}" for machine in machines or MACHINES[:1]
+                   for mode in modes or MODES if (machine, mode) not in runs]
         return sum(runs.values(), missing)
 
     def recorded(self, name, words):

@@ -8,7 +8,7 @@ set -eu
 directory=$1
 here=$(dirname "$0")
 
-ICELAKE=bare,count,pmi,pebs,mem,lbr,topdown
+ICELAKE=bare,count,pmi,pebs,mem,lbr,topdown,idle
 SAPPHIRE_RAPIDS=bare,count,pebs,mem,lbr,topdown
 # This kernel knows its architectural events and LBRs only: no records of its format, no metrics.
 ARROW_LAKE=bare,count,lbr
@@ -22,8 +22,8 @@ intel() {
 	run "" "$1" $ICELAKE
 	MODEL=sapphire_rapids run sapphire_rapids- "$1" $SAPPHIRE_RAPIDS
 	MODEL=arrow_lake run arrow_lake- "$1" $ARROW_LAKE
-	CPUS=4 run cpus4- "$1" smp
-	CPUS=2 run cpus2- "$1" smp
+	CPUS=4 run cpus4- "$1" smp,nmi,idle
+	CPUS=2 run cpus2- "$1" smp,nmi,idle
 }
 
 # The long ones first, so that none is left alone at the end.
@@ -37,7 +37,7 @@ runs() {
 	# AMD's processors bare, so far.
 	MODEL=zen4 run zen4- bare bare,count,pmi,lbr_v2
 	MODEL=zen3 run zen3- bare bare,count
-	MODEL=zen4 CPUS=4 run zen4-cpus4- bare smp
+	MODEL=zen4 CPUS=4 run zen4-cpus4- bare smp,nmi
 }
 
 # What was printed, one run after the other.
@@ -79,8 +79,7 @@ judge() {
 	done
 	check "$here/chains" $(of zen4- bare)
 	check "$here/pmis" $(of "" direct shared)
-	# Of four processors, what the idle ones cost.
-	check "$here/idle" "$directory/cpus4-direct/com2.txt"
+	check "$here/idle" $(of "" direct shared) $(of cpus2- direct shared) $(of cpus4- direct shared)
 }
 
 status=0
