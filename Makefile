@@ -26,6 +26,7 @@ help:
 	@echo 'make run             boot it on the test machine, with Linux as its guest, and show both consoles'
 	@echo 'make run GUEST=shell the same, with a Linux shell to type in (exit ends it)'
 	@echo 'make run-qemu        the same on QEMU: emulated, with SVM and without a PMU, or on KVM with nested virtualization'
+	@echo 'make run PROFILE=1   the same, sampled from below: ends with a profile of it all, and pictures in build/profile'
 	@echo 'make test            everything below, from a clean checkout too; figures go to build/results.txt'
 	@echo 'make image           build/pmuvisor.img, a disk image that boots from a USB stick'
 	@echo 'make machine         the test machine: Bochs with our PMU model'
@@ -35,6 +36,7 @@ help:
 	@echo 'make fuzz-corpus     what the fuzzer has found becomes part of its stored corpus'
 	@echo 'make bad-config      what bad configurations say;  make round-trip  into the machine and back'
 	@echo 'make serial-grammar  the serial dump against docs/serial.md'
+	@echo 'make profile-test    Linux sampled from below: the tools that read samples, and what sampling costs'
 	@echo 'make contract        has each sentence of docs/contract.md a test that ran and passed?'
 	@echo 'make qemu-test       Linux under pmuvisor on QEMU: SVM without a PMU'
 	@echo 'make machine-test    the test machine by itself'
@@ -50,7 +52,7 @@ setup:
 
 run: setup
 	$(MAKE) machine image
-	tests/demo $(GUEST)
+	tests/demo $(if $(PROFILE),profile,$(GUEST))
 
 test: setup
 	tests/run-all

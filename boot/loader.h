@@ -27,7 +27,7 @@ struct resident {
 struct region {
 	EFI_PHYSICAL_ADDRESS pa; /* 0: none */
 	uint64_t size;
-	uint64_t boot_info, cpu_areas, sample_rings, ept_pools, page_tables;
+	uint64_t boot_info, images, cpu_areas, sample_rings, ept_pools, page_tables;
 	unsigned ept_pages; /* in each pool */
 };
 
@@ -47,7 +47,9 @@ struct loader {
 	struct mp mp;
 	struct resident resident;
 	struct region region;
-	bool region_in_use; /* a processor went there and didn't come back */
+	bool region_in_use;        /* a processor went there and didn't come back */
+	struct boot_image *images; /* what the firmware has loaded; none if not asked for */
+	unsigned nr_images;
 	struct paging paging;
 	struct handoff *handoff;
 	EFI_DEVICE_PATH *guest_path;
@@ -70,6 +72,9 @@ EFI_STATUS read_configuration(struct loader *loader);
 EFI_STATUS guest_find(struct loader *loader);
 EFI_STATUS guest_load(struct loader *loader);
 EFI_STATUS guest_start(struct loader *loader);
+
+/* images.c */
+EFI_STATUS images_list(struct loader *loader);
 
 /* mp.c */
 typedef void(EFIAPI *mp_procedure)(void *argument);

@@ -17,7 +17,7 @@ static EFI_STATUS prepare(struct loader *loader)
 {
 	EFI_STATUS(*const steps[])
 	(struct loader *) = {
-		read_configuration, guest_find, check_machine, resident_open, guest_load, memory_prepare,
+		read_configuration, guest_find, check_machine, resident_open, guest_load, images_list, memory_prepare,
 	};
 
 	for (unsigned i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {

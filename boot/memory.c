@@ -37,6 +37,7 @@ static void lay_out(struct region *region, const struct loader *loader)
 
 	region->size = resident->size;
 	region->boot_info = append(region, sizeof(struct boot_info) + mp->nr_processors * sizeof(mp->processors[0]));
+	region->images = append(region, loader->nr_images * sizeof(loader->images[0]));
 	region->cpu_areas = append(region, mp->nr_cpus * resident->header->cpu_area_size);
 	region->sample_rings = append(region, loader->config.samples ? mp->nr_cpus * SAMPLE_RING_SIZE : 0);
 	region->ept_pools = append(region, mp->nr_cpus * region->ept_pages * PAGE_SIZE);
@@ -153,8 +154,11 @@ static void fill_boot_info(const struct loader *loader)
 		.trampoline_pml4e = entry_in_region(loader, (uint64_t)boot_enter_page, PAGING_LEVELS),
 		.tsc_hz = measure_tsc(),
 		.config = loader->config,
+		.images = HV_BASE + region->images,
+		.nr_images = loader->nr_images,
 		.nr_processors = loader->mp.nr_processors,
 	};
+	CopyMem((void *)(region->pa + region->images), loader->images, loader->nr_images * sizeof(loader->images[0]));
 	CopyMem(info->processors, loader->mp.processors, info->nr_processors * sizeof(info->processors[0]));
 }
 

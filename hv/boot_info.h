@@ -5,7 +5,7 @@
  * The region is one physically contiguous block of EfiReservedMemoryType, mapped linearly:
  * virtual = HV_BASE + (physical - region_pa). In order, each part page aligned:
  *	the resident ELF's segments, at their p_vaddr	(permissions from p_flags)
- *	struct boot_info and the list of processors	(read-only for the resident)
+ *	struct boot_info, the lists of processors and images (read-only for the resident)
  *	nr_cpus CPU areas of header.cpu_area_size	(RW, no execute; pages named in header.guard_pages not mapped)
  *	nr_cpus sample rings, if there are any		(RW, no execute)
  *	the EPT pools, nr_cpus times ept_pages pages	(RW, no execute)
@@ -42,6 +42,13 @@ struct boot_processor {
 	bool enabled; /* the firmware lets it run */
 };
 
+/* An image the firmware had loaded when pmuvisor started, the guest's among them. */
+struct boot_image {
+	uint64_t base, size; /* physical address, bytes */
+	char name[48];       /* no blank in it; empty: the firmware knows none */
+	char guid[40];       /* of its file in a firmware volume; empty: it is from elsewhere */
+};
+
 /* What the loader tells the resident. */
 struct boot_info {
 	uint64_t magic;
@@ -55,6 +62,8 @@ struct boot_info {
 	uint64_t trampoline_pml4e; /* virtual address of the PML4 entry that maps the loader's trampoline */
 	uint64_t tsc_hz;           /* measured by the loader */
 	struct hv_config config;
+	uint64_t images; /* virtual address of struct boot_image[nr_images]; they are listed only for samples */
+	uint32_t nr_images;
 	uint32_t nr_processors;
 	/* All there are. The first nr_cpus of them are the CPUs pmuvisor runs on, by index: first the one that booted. */
 	struct boot_processor processors[];

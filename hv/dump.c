@@ -76,7 +76,15 @@ static bool is_last_block(const struct cpu *cpu)
 	return dump.start || dump.block == (cpu->boot->nr_cpus > 1 ? cpu->boot->nr_cpus : 0);
 }
 
-static bool next_line(const struct cpu *cpu, struct text *text)
+/* Sending the samples of before the dump has taken a while. */
+static void take_figures(struct cpu *cpu, const struct cpu *about)
+{
+	if (about == cpu && cpu->boot->sample_rings)
+		report_publish(cpu);
+	dump_take_figures(about);
+}
+
+static bool next_line(struct cpu *cpu, struct text *text)
 {
 	const struct cpu *about = cpu_at(cpu, dump.block < cpu->boot->nr_cpus ? dump.block : 0);
 
@@ -85,11 +93,11 @@ static bool next_line(const struct cpu *cpu, struct text *text)
 	if (dump.block == cpu->boot->nr_cpus)
 		return line_of(dump_total_sections, about, text);
 	if (!dump.line)
-		dump_take_figures(about);
+		take_figures(cpu, about);
 	return line_of(dump_cpu_sections, about, text);
 }
 
-static void print_next_line(const struct cpu *cpu)
+static void print_next_line(struct cpu *cpu)
 {
 	char line[TEXT_LINE_MAX];
 	struct text text = { line, line + sizeof(line) };
@@ -105,7 +113,7 @@ static void print_next_line(const struct cpu *cpu)
 	dump.end = console_written();
 }
 
-static void print_next(const struct cpu *cpu)
+static void print_next(struct cpu *cpu)
 {
 	if (!dump_samples_send(cpu) && dump.active && console_has_room())
 		print_next_line(cpu);

@@ -52,7 +52,7 @@ static bool choose_old(const struct cpu *cpu)
 
 void dump_samples_begin(const struct cpu *cpu)
 {
-	dump.samples = (struct dump_samples){ .old = cpu->boot->sample_rings };
+	dump.samples = (struct dump_samples){ .old = cpu->boot->sample_rings && !dump.start };
 }
 
 bool dump_samples_send(const struct cpu *cpu)

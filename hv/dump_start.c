@@ -150,6 +150,25 @@ static void line_sampled(const struct cpu *cpu, unsigned n, struct text *text)
 	text_string(text, "\n");
 }
 
+static unsigned nr_images(const struct cpu *cpu)
+{
+	return cpu->boot->nr_images;
+}
+
+static void line_image(const struct cpu *cpu, unsigned n, struct text *text)
+{
+	const struct boot_image *image = (const struct boot_image *)cpu->boot->images + n;
+
+	text_string(text, "  image at ");
+	text_hex(text, image->base);
+	text_name(text, "bytes", image->size);
+	text_string(text, " guid ");
+	text_string(text, *image->guid ? image->guid : "none");
+	text_string(text, " name ");
+	text_string(text, *image->name ? image->name : "none");
+	text_string(text, "\n");
+}
+
 static void line_memory(const struct cpu *cpu, struct text *text)
 {
 	const struct boot_info *boot = cpu->boot;
@@ -220,6 +239,7 @@ const struct dump_section dump_start_sections[] = {
 	{ .one = line_lbr },
 	{ .one = line_samples },
 	{ .lines = nr_events, .each = line_sampled },
+	{ .lines = nr_images, .each = line_image },
 	{ .one = line_processors },
 	{ .lines = nr_processors, .each = line_processor },
 	{ .one = line_memory },

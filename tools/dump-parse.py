@@ -53,6 +53,7 @@ START_LINES = [
     ("lbr", line(f"  lbr {LBR.replace('<lbr:', '<owner:')}")),
     ("samples?", line(f"  samples branches <branches:{NUMBER}> ring <ring:{NUMBER}> ticks <ticks:{NUMBER}>")),
     ("sampled*", line(f"  sampled <number:{NUMBER}> event <event:[^ ]+> in {WHERE} period <period:{NUMBER}>")),
+    ("images*", line(f"  image at <at:{HEX}> bytes <bytes:{NUMBER}> guid <guid:[0-9A-F-]{{36}}|none> name <name:[^ ]+>")),
     ("processors?", line(f"  processors all <all:{NUMBER}> cpus <cpus:{NUMBER}>")),
     ("processor*", line(f"  processor apic-id <apic-id:{NUMBER}>(?: cpu <cpu:{NUMBER}> version <version:{NUMBER}> "
                         f"guest counters <guest-counters:{BITS}> fixed <guest-fixed:{BITS}> "

@@ -5,7 +5,7 @@ MODES = ("bare", "direct", "shared")
 UNDER_PMUVISOR = ("direct", "shared")
 MACHINES = ("icelake", "sapphire_rapids", "arrow_lake", "cpus2", "cpus4")  # a run on the first isn't called after it
 # Make targets whose recipe runs under tests/record.
-RECORDED = ("bad-config", "demo-test", "refinement", "round-trip", "serial-grammar")
+RECORDED = ("bad-config", "demo-test", "profile-test", "refinement", "round-trip", "serial-grammar")
 GUEST_SOURCES = ("tests/guest", "tests/bench", "tests/machine/vmx")
 FIGURES = ("results/*.txt", "tests/guest/results.txt", "linux/results.txt")
 LIMIT = re.compile(r"(\w+) (=|<=) (\d+(?:\.\d+)?)$")

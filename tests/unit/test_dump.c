@@ -709,11 +709,29 @@ static unsigned count(const char *words)
 
 static void samples_are_announced(void **state)
 {
+	static const struct boot_image images[] = {
+		{ 0x3ff83000, 139264, "DxeCore", "D6A2CB7F-6A18-4E2F-B43B-9920A733700A" }, { 0x1000, 77, "", "" }
+	};
+
 	(void)state;
 	fill_samples();
+	boot->images = (uintptr_t)images;
+	boot->nr_images = ARRAY_SIZE(images);
+	has_room = false;
 	dump_start(&cpus[0]);
-	assert_non_null(strstr(output, "\n  samples branches 0 ring 65536 ticks 1024\n"
-				       "  sampled 1 event cycles in host at kernel period 1000\n  processors "));
+	has_room = true;
+	for (unsigned i = 0; dump.active; i++) {
+		assert_true(i < 100);
+		sample(0, 2); /* these wait for its end */
+		dump_tick(&cpus[0]);
+	}
+	assert_null(strstr(output, "pmuvisor samples"));
+	assert_non_null(strstr(output,
+			       "\n  samples branches 0 ring 65536 ticks 1024\n"
+			       "  sampled 1 event cycles in host at kernel period 1000\n"
+			       "  image at 0x3ff83000 bytes 139264 guid D6A2CB7F-6A18-4E2F-B43B-9920A733700A name "
+			       "DxeCore\n"
+			       "  image at 0x1000 bytes 77 guid none name none\n  processors "));
 	assert_null(strstr(output, "  sampled 0"));
 }
 
@@ -757,11 +775,13 @@ static void samples_do_not_fill_the_queue(void **state)
 static void a_dump_comes_after_the_samples_before_it(void **state)
 {
 	const char *next;
+	unsigned published;
 
 	(void)state;
 	fill_samples();
 	sample(0, FRAME_SAMPLES + 1);
 	sample(1, 1);
+	published = polls;
 	dump_request(&cpus[0]);
 	for (unsigned i = 0; dump.active; i++) {
 		assert_true(i < 200);
@@ -773,6 +793,7 @@ static void a_dump_comes_after_the_samples_before_it(void **state)
 	next = strstr(strstr(output, "pmuvisor dump"), "pmuvisor samples");
 	assert_true(next > strstr(strstr(output, "pmuvisor total"), "\nend\n")); /* goes on with the samples */
 	assert_int_equal(rings[1].sent, 1);
+	assert_int_equal(polls, published + 2); /* CPU 0 again, when they are out */
 	assert_true(rings[0].sent >= FRAME_SAMPLES + 1 && rings[0].sent < rings[0].taken);
 	assert_int_equal(count("  samples taken "), 3);
 	assert_non_null(strstr(output, "\n  samples taken 1 lost 0\n  nmi "));

@@ -1,0 +1,215 @@
+"""Names of addresses: from System.map or kallsyms, from ELF and PE files, and from the table in a compressed Linux kernel."""
+import bisect
+import collections
+import lzma
+import re
+import struct
+import subprocess
+import zlib
+
+# Where Linux puts a position-independent program if it doesn't choose at random.
+LINUX_PIE_BASE = 0x555555554000
+CALL = re.compile(rb"\xe8(....)", re.DOTALL)
+
+
+class Symbols:
+    """Functions sorted by address; each ends where the next begins."""
+
+    def __init__(self, functions, ranges=()):
+        """`functions`: (address, name) pairs; `ranges`: (start, end) of all code, if that is known."""
+        table = {}
+        for address, name in functions:
+            # Of several names of one function the shortest without a leading underscore is what people call it.
+            key = (name.startswith("_"), len(name), name)
+            table[address] = min(table.get(address, (key, name)), (key, name))
+        self.addresses = sorted(table)
+        self.names = [table[address][1] for address in self.addresses]
+        self.ranges = tuple(ranges)
+
+    def covers(self, address):
+        return any(start <= address < end for start, end in self.ranges)
+
+    def find(self, address):
+        """(name, offset) of the function that this address is in, or None."""
+        place = bisect.bisect_right(self.addresses, address) - 1
+        if place < 0 or (self.ranges and not self.covers(address)):
+            return None
+        return self.names[place], address - self.addresses[place]
+
+
+def called(code, base, name):
+    """Code without symbols: its functions are what is called directly, named by where they begin."""
+    starts = collections.Counter()
+    for match in CALL.finditer(code):
+        target = match.end() + struct.unpack("<i", match[1])[0]
+        if 0 <= target < len(code):
+            starts[base + target] += 1
+    return [(address, f"{name}+{address:#x}") for address in {base, *starts}]
+
+
+def from_map(text):
+    """System.map, /proc/kallsyms: `address type name [module]`."""
+    for line in text.splitlines():
+        fields = line.split()
+        if len(fields) >= 3 and fields[1] in "tTwW":
+            yield int(fields[0], 16), fields[2]
+
+
+class Elf:
+    SECTION = struct.Struct("<IIQQQQIIQQ")
+    SEGMENT = struct.Struct("<IIQQQQQQ")
+    SYMBOL = struct.Struct("<IBBHQQ")
+    SYMTAB, EXECUTABLE, FUNCTION, NOTYPE = 2, 1, 2, 0
+
+    def __init__(self, data):
+        self.data = data
+        self.type, = struct.unpack_from("<H", data, 16)
+        segments, self.section_table = struct.unpack_from("<QQ", data, 32)
+        size, count, _, self.nr_sections = struct.unpack_from("<HHHH", data, 54)
+        self.segments = [self.SEGMENT.unpack_from(data, segments + i * size) for i in range(count)]
+
+    def code(self):
+        """(address, offset, size) of what can be executed."""
+        return [(address, offset, size) for kind, flags, offset, address, _, size, _, _ in self.segments
+                if kind == 1 and flags & self.EXECUTABLE]
+
+    def functions(self):
+        sections = [self.SECTION.unpack_from(self.data, self.section_table + i * self.SECTION.size)
+                    for i in range(self.nr_sections)]
+        code = self.code()
+        for _, kind, _, _, offset, size, link, _, _, _ in sections:
+            if kind != self.SYMTAB:
+                continue
+            strings = sections[link][4]
+            for at in range(offset, offset + size, self.SYMBOL.size):
+                name, info, _, section, value, _ = self.SYMBOL.unpack_from(self.data, at)
+                text = self.data[strings + name:self.data.index(b"\0", strings + name)].decode(errors="replace")
+                inside = any(start <= value < start + length for start, _, length in code)
+                if section and text and inside and info & 15 in (self.FUNCTION, self.NOTYPE):
+                    yield value, text
+
+    def symbols(self, name, base=None):
+        base = (LINUX_PIE_BASE if self.type == 3 else 0) if base is None else base
+        functions = list(self.functions())
+        for address, offset, size in self.code() if not functions else ():
+            functions += called(self.data[offset:offset + size], address, name)
+        return Symbols([(base + value, text) for value, text in functions],
+                       [(base + start, base + start + size) for start, _, size in self.code()])
+
+
+def pe_symbols(data, name, base=0):
+    """A PE image (UEFI's format): by its exported names, if it has any, and by what its code calls."""
+    header = struct.unpack_from("<I", data, 0x3C)[0]
+    if data[:2] != b"MZ" or data[header:header + 4] != b"PE\0\0":
+        raise ValueError("it is no PE image")
+    count, optional = struct.unpack_from("<H", data, header + 6)[0], struct.unpack_from("<H", data, header + 20)[0]
+    functions, ranges = [], []
+    for i in range(count):
+        _, size, address, stored, offset = struct.unpack_from("<8sIIII", data, header + 24 + optional + 40 * i)
+        flags, = struct.unpack_from("<I", data, header + 24 + optional + 40 * i + 36)
+        if flags & 0x20000000:  # it is executed
+            functions += [(base + at, text) for at, text in called(data[offset:offset + min(size, stored)], address, name)]
+            ranges.append((base + address, base + address + max(size, stored)))
+    return Symbols(functions, ranges)
+
+
+def decompress(data):
+    """The kernel in a bzImage: Linux, Documentation/x86/boot.rst, "The Real-Mode Kernel Header"; or `data` itself."""
+    if data[0x202:0x206] != b"HdrS":
+        return data
+    start = (data[0x1F1] + 1) * 512 + struct.unpack_from("<I", data, 0x248)[0]
+    payload = data[start:start + struct.unpack_from("<I", data, 0x24C)[0]]
+    if payload[:6] == b"\xfd7zXZ\0":
+        return lzma.LZMADecompressor().decompress(payload)
+    if payload[:2] == b"\x1f\x8b":
+        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(payload)
+    for magic, program in ((b"\x02\x21\x4c\x18", "lz4"), (b"\x28\xb5\x2f\xfd", "zstd")):
+        if payload[:4] == magic:
+            # What follows the stream is its size, which the program complains of.
+            return subprocess.run([program, "-dc"], input=payload, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                  check=False).stdout
+    raise ValueError("the kernel is compressed in a way that is not known here; give its System.map or kallsyms instead")
+
+
+class Kallsyms:
+    """
+    The kernel's own table of symbols (Linux, scripts/kallsyms.c), found in its image. In this order: offsets, their base,
+    how many, names, a marker for each 256th name, perhaps more, the tokens that names consist of, where each token begins.
+    """
+
+    # The base is a multiple of 2 MiB in the top 2 GiB; then how many.
+    BASE = re.compile(rb"\0\0[\0\x20\x40\x60\x80\xa0\xc0\xe0][\x80-\xff]\xff{4}..[\0-\x0f]\0{5}", re.DOTALL)
+    BEHIND_BASE = 0x1000000  # bytes up to the tokens, at most
+
+    def __init__(self, data):
+        self.data = data
+        self.tokens, table = self.find_tokens()
+        self.base_at, self.count = self.find_base(table)
+
+    def find_tokens(self):
+        """Tokens are in the order of their codes, and that of a digit is itself: before the digits come 48 others."""
+        digits = self.data.find(b"0\x001\x002\x00")
+        while digits >= 0:
+            start = digits
+            for _ in range(ord("0")):
+                start = self.data.rfind(b"\0", 0, start - 1) + 1
+            tokens = self.data[start:start + 8192].split(b"\0")[:256]
+            places = [0]
+            for token in tokens:
+                places.append(places[-1] + len(token) + 1)
+            index = self.data.find(struct.pack("<256H", *places[:256]), start) if places[255] < 0x10000 else -1
+            if 0 <= index - start <= places[-1] + 16:
+                return tokens, start
+            digits = self.data.find(b"0\x001\x002\x00", digits + 1)
+        raise ValueError("it has no table of kernel symbols")
+
+    def find_base(self, table):
+        """The one before names that end where the markers begin."""
+        for match in self.BASE.finditer(self.data, max(0, table - self.BEHIND_BASE), table):
+            at, count = match.start(), struct.unpack_from("<Q", self.data, match.start() + 8)[0]
+            if at % 8 or count < 256 or self.data[at + 16] == 0:
+                continue
+            try:
+                second, end = self.skip(at + 16, 256), self.skip(at + 16, count)
+            except IndexError:
+                continue
+            markers = at + 16 + (end + 7) // 8 * 8
+            if struct.unpack_from("<II", self.data, markers) == (0, second):
+                return at, count
+        raise ValueError("its table of kernel symbols is of no kind that is known here")
+
+    def skip(self, start, count):
+        at = start
+        for _ in range(count):
+            at += self.length(at)[0]
+        return at - start
+
+    def length(self, at):
+        """Of a name and its length, in bytes; of the length alone."""
+        size = self.data[at]
+        if size & 0x80:
+            return 2 + (size & 0x7F | self.data[at + 1] << 7), 2
+        return 1 + size, 1
+
+    def functions(self):
+        base, = struct.unpack_from("<Q", self.data, self.base_at)
+        offsets = struct.unpack_from(f"<{self.count}i", self.data, self.base_at - (4 * self.count + 7) // 8 * 8)
+        at = self.base_at + 16
+        for offset in offsets:
+            size, head = self.length(at)
+            text = b"".join(self.tokens[code] for code in self.data[at + head:at + size]).decode()
+            at += size
+            # With CONFIG_KALLSYMS_ABSOLUTE_PERCPU what is relative to the base is negative.
+            if text[0] in "tTwW":
+                yield (base - 1 - offset if offset < 0 else offset), text[1:]
+
+
+def kernel(data):
+    """Whatever names the kernel's functions: its image, ELF or compressed, a map, or a copy of kallsyms."""
+    if data[:4] == b"\x7fELF":
+        functions = list(Elf(data).functions())
+        if functions:
+            return Symbols(functions)
+    elif data[:2] != b"MZ" and data[0x202:0x206] != b"HdrS":
+        return Symbols(from_map(data.decode(errors="replace")))
+    return Symbols(Kallsyms(decompress(data)).functions())
