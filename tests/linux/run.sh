@@ -22,7 +22,8 @@ name=$(basename "$out")
 # The general-purpose counters that Linux must find: of leaf 0AH, which knows 8 at most, less the host's two. AMD has six.
 counters=8
 case "$mode $model" in
-*" zen"[34]) counters=6 ;;
+"bare zen"[34]) counters=6 ;;
+*" zen"[34]) counters=4 ;;
 "bare "* | *" arrow_lake") ;;
 *) counters=6 ;;
 esac

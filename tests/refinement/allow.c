@@ -28,6 +28,11 @@ const struct config_event plan_events[NR_PLAN_EVENTS] = {
 	{ .name = "cycles", .event = 0x3c },
 };
 
+/* AMD's are of this kind: instructions, branches, taken, far and conditional ones, cycles; and what counts nothing. */
+const uint16_t plan_selected_amd[NR_PLAN_SELECTED] = {
+	0x00c0, 0x00c2, 0x00c4, 0x00c6, 0x00d1, 0x0076, 0x00c0, 0x00c2, 0x00ff, 0x0000,
+};
+
 struct range {
 	uint32_t first, count;
 };
@@ -58,6 +63,17 @@ static const struct range writable[] = { COMMON };
 /* Without PEBS there are these on some processors: what says so is their model number. */
 static const struct range of_pebs = { MSR_PEBS_LD_LAT, 2 };
 
+#define COMMON_AMD                                                                                                     \
+	{ MSR_AMD_PERF_LEGACY_CTL0, 2 * NR_LEGACY_COUNTERS }, { MSR_AMD_PERF_CTL0, 2 * CORE_COUNTERS + 2 },            \
+		{ MSR_AMD_PERF_GLOBAL_STATUS, 4 }, { MSR_IA32_DEBUGCTL, 1 }, { MSR_IA32_APIC_BASE, 1 },                \
+		{ MSR_AMD_LBR_SELECT, 2 }, { MSR_AMD_LBR_0_FROM, 32 },                                                 \
+	{                                                                                                              \
+		MSR_IA32_PERF_GLOBAL_CTRL, 1                                                                           \
+	}
+
+static const struct range readable_amd[] = { COMMON_AMD, { MSR_X2APIC_LVTPC, 1 } };
+static const struct range writable_amd[] = { COMMON_AMD };
+
 /* The nth MSR of the list, counted round and round. */
 static uint32_t nth(const struct range *list, unsigned length, uint32_t n)
 {
@@ -73,7 +89,7 @@ static uint32_t nth(const struct range *list, unsigned length, uint32_t n)
 
 static uint32_t allowed(const struct plan *plan, const struct range *list, unsigned length, uint32_t msr)
 {
-	if (plan_has_pebs(plan) && msr - of_pebs.first < of_pebs.count)
+	if (!plan_is_amd(plan) && plan_has_pebs(plan) && msr - of_pebs.first < of_pebs.count)
 		return msr;
 	for (unsigned i = 0; i < length; i++) {
 		if (msr - list[i].first < list[i].count)
@@ -82,10 +98,15 @@ static uint32_t allowed(const struct plan *plan, const struct range *list, unsig
 	return nth(list, length, msr);
 }
 
-static bool is_selected(uint64_t selector)
+static const uint16_t *selected(const struct plan *plan)
+{
+	return plan_is_amd(plan) ? plan_selected_amd : plan_selected;
+}
+
+static bool is_selected(const struct plan *plan, uint64_t selector)
 {
 	for (unsigned i = 0; i < NR_PLAN_SELECTED; i++) {
-		if ((selector & SELECTED) == plan_selected[i])
+		if ((selector & SELECTED) == selected(plan)[i])
 			return true;
 	}
 	return false;
@@ -93,12 +114,14 @@ static bool is_selected(uint64_t selector)
 
 static uint64_t allow_selector(const struct plan *plan, uint64_t value)
 {
-	if (!is_selected(value))
-		value = (value & ~SELECTED) | plan_selected[(value & SELECTED) % NR_PLAN_SELECTED];
+	if (!is_selected(plan, value))
+		value = (value & ~SELECTED) | selected(plan)[(value & SELECTED) % NR_PLAN_SELECTED];
 	if (value & PERFEVTSEL_EN)
 		value &= ~PERFEVTSEL_EDGE;
 	if ((value & SELECTED) != 0x00c0)
 		value &= ~PERFEVTSEL_INV;
+	if (plan_is_amd(plan))
+		return value & ~PERF_CTL_EVENT_HIGH;
 	return plan_has_pebs(plan) ? value : value & ~SELECTOR_ADAPTIVE;
 }
 
@@ -111,13 +134,17 @@ static uint64_t allow_fixed(const struct plan *plan, uint64_t value)
 
 static uint64_t allow_debugctl(const struct plan *plan, uint64_t value)
 {
-	return value &
-	       ~(DEBUGCTL_TRACE | (plan_has_lbr(plan) ? 0 : DEBUGCTL_LBR) | (plan->skids ? DEBUGCTL_FREEZE : 0));
+	uint64_t without = DEBUGCTL_TRACE | (plan_has_lbr(plan) ? 0 : DEBUGCTL_LBR);
+
+	return value & ~((plan_is_amd(plan) ? 0 : without) | (plan->skids ? DEBUGCTL_FREEZE : 0));
 }
 
 static void allow_wrmsr(const struct plan *plan, struct step *step)
 {
-	step->index = allowed(plan, writable, ARRAY_SIZE(writable), step->index);
+	if (plan_is_amd(plan))
+		step->index = allowed(plan, writable_amd, ARRAY_SIZE(writable_amd), step->index);
+	else
+		step->index = allowed(plan, writable, ARRAY_SIZE(writable), step->index);
 	if (plan_selected_by(step->index) >= 0)
 		step->value = allow_selector(plan, step->value);
 	if (step->index == MSR_IA32_FIXED_CTR_CTRL)
@@ -126,11 +153,19 @@ static void allow_wrmsr(const struct plan *plan, struct step *step)
 		step->value = allow_debugctl(plan, step->value);
 }
 
+static void allow_rdmsr(const struct plan *plan, struct step *step)
+{
+	if (plan_is_amd(plan))
+		step->index = allowed(plan, readable_amd, ARRAY_SIZE(readable_amd), step->index);
+	else
+		step->index = allowed(plan, readable, ARRAY_SIZE(readable), step->index);
+}
+
 /* Leaf 2 stands for all that have nothing of the PMU. */
 static void allow_cpuid(struct step *step)
 {
-	static const uint32_t leaves[] = { CPUID_FEATURES, CPUID_EXTENDED_FEATURES, CPUID_PMU, CPUID_ARCH_LBR,
-					   CPUID_PMU_EXTENDED };
+	static const uint32_t leaves[] = { CPUID_FEATURES, CPUID_EXTENDED_FEATURES, CPUID_PMU,
+					   CPUID_ARCH_LBR, CPUID_PMU_EXTENDED,      CPUID_PERFMON_V2 };
 	uint32_t leaf = 2;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(leaves); i++)
@@ -154,7 +189,7 @@ static void allow_step(const struct plan *plan, struct step *step)
 	case STEP_RETIRE: step->value = 1 + (step->value - 1) % 60; break;
 	case STEP_BRANCH: step->index %= PMU_MODEL_FAR; break;
 	case STEP_CPUID: allow_cpuid(step); break;
-	case STEP_RDMSR: step->index = allowed(plan, readable, ARRAY_SIZE(readable), step->index); break;
+	case STEP_RDMSR: allow_rdmsr(plan, step); break;
 	case STEP_WRMSR: allow_wrmsr(plan, step); break;
 	case STEP_WRITE_LVTPC: allow_lvtpc(step); break;
 	case STEP_STORE: step->index = step->index % PROCESSOR_MEMORY_SIZE & ~7u; break;
@@ -179,6 +214,8 @@ static void allow_event(const struct plan *plan, struct config_event *event)
 
 void plan_allow(struct plan *plan)
 {
+	if (plan_is_amd(plan))
+		plan->config.host_fixed = 0;
 	for (unsigned i = 0; i < plan->config.nr_events; i++)
 		allow_event(plan, &plan->config.events[i]);
 	for (unsigned i = 0; i < plan->nr_steps; i++)

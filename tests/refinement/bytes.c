@@ -15,7 +15,7 @@
 
 enum { PLAN_X2APIC = 1, PLAN_SAVES_CTRL = 2, PLAN_RDPMC_DIRECT = 4, PLAN_SKIDS = 8 };
 /* From bit 4 on: */
-enum { PLAN_MODEL_SHIFT = 4, PLAN_MODEL = 3, PLAN_PEBS_OFF = 64 };
+enum { PLAN_MODEL_SHIFT = 4, PLAN_MODEL = 3, PLAN_PEBS_OFF = 64, PLAN_AMD = 128 };
 enum { EVENT_USER = 1, EVENT_KERNEL = 2, EVENT_GUEST = 4, EVENT_HOST = 8 };
 enum { STEP_USER = 1, STEP_LATE = 2 };
 
@@ -60,6 +60,22 @@ static void encode_event(const struct config_event *event, uint8_t *bytes)
 	store(bytes + 2, event->period, 2);
 }
 
+static unsigned decode_model(uint8_t byte)
+{
+	unsigned model = byte >> PLAN_MODEL_SHIFT & PLAN_MODEL;
+
+	if (!(byte & PLAN_AMD))
+		return model % NR_PLAN_MODELS_INTEL;
+	return NR_PLAN_MODELS_INTEL + model % (NR_PLAN_MODELS - NR_PLAN_MODELS_INTEL);
+}
+
+static uint8_t encode_model(unsigned model)
+{
+	if (model < NR_PLAN_MODELS_INTEL)
+		return (uint8_t)(model << PLAN_MODEL_SHIFT);
+	return (uint8_t)(PLAN_AMD | (model - NR_PLAN_MODELS_INTEL) << PLAN_MODEL_SHIFT);
+}
+
 static void decode_header(struct plan *plan, const uint8_t *bytes)
 {
 	struct hv_config *config = &plan->config;
@@ -70,7 +86,7 @@ static void decode_header(struct plan *plan, const uint8_t *bytes)
 	plan->x2apic = bytes[3] & PLAN_X2APIC;
 	plan->saves_ctrl = bytes[3] & PLAN_SAVES_CTRL;
 	plan->skids = bytes[3] & PLAN_SKIDS;
-	plan->model = (bytes[3] >> PLAN_MODEL_SHIFT & PLAN_MODEL) % NR_PLAN_MODELS;
+	plan->model = decode_model(bytes[3]);
 	config->pebs = bytes[3] & PLAN_PEBS_OFF ? CONFIG_PEBS_OFF : CONFIG_PEBS_AUTO;
 	config->lbr = owners[bytes[1] / OWNER % ARRAY_SIZE(owners)];
 	config->rdpmc = bytes[3] & PLAN_RDPMC_DIRECT ? CONFIG_RDPMC_DIRECT : CONFIG_RDPMC_TRAP;
@@ -92,7 +108,7 @@ static void encode_header(const struct plan *plan, uint8_t *bytes)
 		if (owners[i] == config->lbr)
 			bytes[1] = (uint8_t)(bytes[1] + i * OWNER);
 	}
-	bytes[3] |= (uint8_t)(plan->model << PLAN_MODEL_SHIFT);
+	bytes[3] |= encode_model(plan->model);
 	bytes[3] |= config->pebs == CONFIG_PEBS_OFF ? PLAN_PEBS_OFF : 0;
 	bytes[3] |= plan->x2apic ? PLAN_X2APIC : 0;
 	bytes[3] |= plan->saves_ctrl ? PLAN_SAVES_CTRL : 0;

@@ -19,7 +19,8 @@ bool exception_stale_status(const struct processor *bare, const struct step *ste
 
 	if (step->kind != STEP_WRMSR)
 		return false;
-	pmu_model_rdmsr(bare->model, MSR_IA32_PERF_GLOBAL_STATUS, &status);
+	if (pmu_model_rdmsr(bare->model, MSR_IA32_PERF_GLOBAL_STATUS, &status) != PMU_MODEL_DONE)
+		pmu_model_rdmsr(bare->model, MSR_AMD_PERF_GLOBAL_STATUS, &status);
 	if (plan_selected_by(step->index) >= 0 && step->value & PERFEVTSEL_INT)
 		enabled = BIT(plan_selected_by(step->index));
 	for (unsigned m = 0; step->index == MSR_IA32_FIXED_CTR_CTRL && m < PMU_MODEL_MAX_FIXED; m++)
@@ -36,7 +37,8 @@ bool exception_taken_back(const struct processor *bare, const struct step *step)
 	if (!processor_pmi_under_way(bare) || step->kind != STEP_WRMSR)
 		return false;
 	return plan_selected_by(step->index) >= 0 || step->index == MSR_IA32_FIXED_CTR_CTRL ||
-	       (step->index == MSR_IA32_PERF_GLOBAL_STATUS_RESET && hardware_is_open());
+	       ((step->index == MSR_IA32_PERF_GLOBAL_STATUS_RESET || step->index == MSR_AMD_PERF_GLOBAL_STATUS_CLR) &&
+		hardware_is_open());
 }
 
 static uint64_t peek(const struct processor *cpu, uint32_t msr)
@@ -78,7 +80,8 @@ bool exception_record_and_pmi(const struct processor *bare, const struct step *s
 
 static bool is_global(const struct step *step)
 {
-	return step->index == MSR_IA32_PERF_GLOBAL_STATUS || step->index == MSR_IA32_PERF_GLOBAL_CTRL;
+	return step->index == MSR_IA32_PERF_GLOBAL_STATUS || step->index == MSR_IA32_PERF_GLOBAL_CTRL ||
+	       step->index == MSR_AMD_PERF_GLOBAL_STATUS || step->index == MSR_AMD_PERF_GLOBAL_CTL;
 }
 
 /* 1, as long as the guest has set some; 8: the times in the LBRs; 24: the last exception record. */
@@ -96,7 +99,8 @@ uint64_t exception_bits(const struct step *step, bool hidden_bits)
 static bool writes_hidden_bits(const struct step *step)
 {
 	return step->kind == STEP_WRMSR && step->value & hardware_hidden() &&
-	       (step->index == MSR_IA32_PERF_GLOBAL_CTRL || step->index == MSR_IA32_PERF_GLOBAL_STATUS_RESET ||
+	       (step->index == MSR_AMD_PERF_GLOBAL_CTL || step->index == MSR_AMD_PERF_GLOBAL_STATUS_SET ||
+		step->index == MSR_IA32_PERF_GLOBAL_CTRL || step->index == MSR_IA32_PERF_GLOBAL_STATUS_RESET ||
 		step->index == MSR_IA32_PERF_GLOBAL_STATUS_SET);
 }
 

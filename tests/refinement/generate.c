@@ -345,12 +345,16 @@ void plan_generate(struct plan *plan, uint64_t seed)
 	memset(plan, 0, sizeof(*plan));
 	plan->seed = seed;
 	configure(&g);
-	plan->model = below(&g, NR_PLAN_MODELS);
+	plan->model = percent(&g, 25) ? NR_PLAN_MODELS_INTEL : below(&g, NR_PLAN_MODELS_INTEL);
 	g.arch_lbr = plan_models[plan->model]->arch_lbr[0];
 	plan->x2apic = percent(&g, 40);
 	plan->saves_ctrl = percent(&g, 50);
 	plan->skids = percent(&g, 40);
 	g.toggles = percent(&g, 40);
+	if (plan_is_amd(plan)) {
+		generate_amd(&g);
+		return;
+	}
 	g.counters = plan_guest_counters(plan);
 	prologue(&g);
 	generate_memory(&g);

@@ -62,6 +62,9 @@ void generate_pebs(struct generator *g);
 void generate_lbr(struct generator *g);
 void generate_memory(struct generator *g);
 
+/* generate_amd.c: a whole plan. */
+void generate_amd(struct generator *g);
+
 /* generate_metrics.c */
 void generate_metrics(struct generator *g);
 

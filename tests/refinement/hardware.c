@@ -17,9 +17,11 @@ void hardware_start(const struct plan *plan)
 	static const struct step first = { .kind = STEP_POLL };
 
 	hw = (struct hardware){ .step = &first, .skids = plan->skids };
+	hw.world = plan_is_amd(plan) ? &world_svm : &world_vmx;
+	hw.status_msr = plan_status_msr(plan);
 	processor_start(&hw.guest, plan_models[plan->model], plan->x2apic);
 	resident_start(plan);
-	vmx_start(plan);
+	hw.world->start(plan);
 }
 
 void hardware_stop(void)
@@ -27,21 +29,28 @@ void hardware_stop(void)
 	processor_stop(&hw.guest);
 }
 
+/* VMX has blocking of its own for the guest; with SVM what blocks an NMI keeps it from exiting, too. */
+static bool waits_for_blocking(void)
+{
+	return hw.world == &world_svm && (hw.guest.nmi_blocked || hw.shadow);
+}
+
 void hardware_boundary(bool late)
 {
 	for (;;) {
 		if (hw.step_done)
-			vmx_exit(EXIT_STEP);
+			hw.world->exit(EXIT_STEP);
 		else if (hw.applied.nmi_window && !hw.guest.nmi_blocked)
-			vmx_exit(EXIT_NMI_WINDOW);
+			hw.world->exit(EXIT_NMI_WINDOW);
 		else if (hw.guest.nmi_latched && late)
 			return;
-		else if (hw.guest.nmi_latched && hw.applied.nmi_exits)
-			vmx_exit(EXIT_NMI);
+		else if (hw.guest.nmi_latched && hw.applied.nmi_exits && !waits_for_blocking())
+			hw.world->exit(EXIT_NMI);
 		else
 			break;
 	}
-	processor_boundary(&hw.guest);
+	if (!hw.shadow)
+		processor_boundary(&hw.guest);
 }
 
 /* While closed, an NMI's is pmuvisor's to judge. */
@@ -97,7 +106,7 @@ static uint32_t msr_of(const struct step *step)
 static bool lvtpc_exits(enum msr_trap access, enum exit_reason *reason)
 {
 	if (hw.guest.x2apic)
-		return vmx_traps(MSR_X2APIC_LVTPC, access);
+		return hw.world->traps(MSR_X2APIC_LVTPC, access);
 	*reason = EXIT_APIC_ACCESS;
 	return hw.applied.apic_trapped;
 }
@@ -106,11 +115,12 @@ static bool exits(const struct step *step, enum exit_reason *reason)
 {
 	switch ((unsigned)step->kind) {
 	case STEP_CPUID: *reason = EXIT_CPUID; return true;
-	case STEP_RDMSR: *reason = EXIT_RDMSR; return vmx_traps(step->index, TRAP_READ);
-	case STEP_WRMSR: *reason = EXIT_WRMSR; return vmx_traps(step->index, TRAP_WRITE);
+	case STEP_RDMSR: *reason = EXIT_RDMSR; return hw.world->traps(step->index, TRAP_READ);
+	case STEP_WRMSR: *reason = EXIT_WRMSR; return hw.world->traps(step->index, TRAP_WRITE);
 	case STEP_RDPMC: *reason = EXIT_RDPMC; return !hw.applied.rdpmc_open;
 	case STEP_READ_LVTPC: *reason = EXIT_RDMSR; return lvtpc_exits(TRAP_READ, reason);
 	case STEP_WRITE_LVTPC: *reason = EXIT_WRMSR; return lvtpc_exits(TRAP_WRITE, reason);
+	case STEP_IRET: *reason = EXIT_NMI_WINDOW; return hw.iret_exits;
 	}
 	return false;
 }
@@ -162,6 +172,8 @@ static void execute_natively(const struct step *step, struct outcome *outcome)
 		hw.at_retirement = hardware_arrivals();
 	hw.overtaken = signals != hw.signals && processor_pmi_under_way(&hw.guest);
 	hw.step_done = hw.applied.step && step->kind != STEP_NMI;
+	if (hw.world->executed && step->kind != STEP_NMI)
+		hw.world->executed(step);
 	if (!outcome->fault && step->kind != STEP_NMI)
 		truth_retired(&hw.truth, &hw.guest, &hw.cpu.pmu, hw.applied.open ? TRUTH_OPEN : TRUTH_CLOSED, step->cpl,
 			      branch);
@@ -179,13 +191,13 @@ void hardware_execute(const struct step *step, struct outcome *outcome)
 	if (hw.skids)
 		processor_set_skid(&hw.guest, step->skid);
 	if (step->kind == STEP_POLL || step->kind == STEP_HOST) {
-		vmx_exit(EXIT_TIMER);
+		hw.world->exit(EXIT_TIMER);
 		return;
 	}
 	while (exits(step, &reason)) {
 		load_registers(step);
 		hw.verdict = RESUME;
-		vmx_exit(reason);
+		hw.world->exit(reason);
 		if (hw.verdict != RESUME) {
 			take_outcome(step, outcome);
 			return;
@@ -200,7 +212,7 @@ void hardware_poll(void)
 	static const struct step poll = { .kind = STEP_POLL };
 
 	hw.step = &poll;
-	vmx_exit(EXIT_TIMER);
+	hw.world->exit(EXIT_TIMER);
 }
 
 struct processor *hardware_processor(void)
@@ -224,7 +236,7 @@ uint64_t hardware_peek(uint32_t msr)
 	struct cpu saved = hw.cpu; /* a read may teach pmuvisor something */
 	uint64_t value = 0;
 
-	if (!vmx_traps(msr, TRAP_READ)) {
+	if (!hw.world->traps(msr, TRAP_READ)) {
 		processor_rdmsr(&hw.guest, msr, &value);
 		return value;
 	}
@@ -279,6 +291,11 @@ uint64_t hardware_hidden(void)
 	return pmu->host | (pmu->caps.metrics ? PMU_METRICS & ~pmu->controls : 0);
 }
 
+uint64_t hardware_ahead(unsigned counter)
+{
+	return hw.cpu.pmu.ahead >> counter & 1;
+}
+
 bool hardware_needs_lvtpc(void)
 {
 	return !hw.applied.open && !hw.cpu.pmu.borrowed && (hw.cpu.pmu.host_sampling || hw.cpu.pmu.guest_freeze);
@@ -289,7 +306,7 @@ void hardware_check_host(void)
 	uint64_t status = 0;
 
 	hw.quiet = true;
-	processor_rdmsr(&hw.guest, MSR_IA32_PERF_GLOBAL_STATUS, &status);
+	processor_rdmsr(&hw.guest, hw.status_msr, &status);
 	truth_check(&hw.truth, &hw.cpu.pmu, status);
 	if (sample_ring_of(&hw.cpu)->sent != hw.cpu.pmu.stats.host_pmis)
 		difference("%" PRIu64 " samples of %" PRIu64 " host PMIs", sample_ring_of(&hw.cpu)->sent,

@@ -45,6 +45,8 @@ bool hardware_in_window(void);
 bool hardware_samples(void);
 /* The LBRs are the guest's in the guest and may be the host's in root mode. */
 bool hardware_shares_lbr(void);
+/* By how much a guest's counter is ahead until the next exit, which comes before the guest can see it. */
+uint64_t hardware_ahead(unsigned counter);
 /* Bits of GLOBAL_CTRL and STATUS of what the guest doesn't have: counters, metrics. */
 uint64_t hardware_hidden(void);
 /* pmuvisor wants PMIs as NMIs whatever the guest's LVTPC says, and hasn't put one of its own there yet. */

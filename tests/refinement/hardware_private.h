@@ -15,15 +15,30 @@
 
 #define NR_MSRS 0x2000
 
+/* The two kinds of virtualization. */
+struct world {
+	/* Once pmuvisor is there: enters for the first time. */
+	void (*start)(const struct plan *plan);
+	/* From the guest through pmuvisor and back. EXIT_NMI_WINDOW where there is none: an IRET. */
+	void (*exit)(enum exit_reason reason);
+	/* An instruction has been executed that nothing stopped. NULL: that means nothing here. */
+	void (*executed)(const struct step *step);
+	bool (*traps)(uint32_t msr, enum msr_trap access);
+};
+extern const struct world world_vmx, world_svm;
+
 struct hardware {
 	struct processor guest; /* and while in root mode, the processor all the same */
 	struct cpu cpu;         /* pmuvisor's */
+	const struct world *world;
+	uint32_t status_msr; /* the global status */
 	uint8_t traps_open[NR_MSRS], traps_closed[NR_MSRS];
 	/* The VMCS, and what arch/x86/vmx.c remembers of it. */
 	struct pmu_model_vmcs vmcs;
 	struct pmu_gate applied;
 	uint64_t stored_pebs, xss;
 	bool saves_ctrl, inject_nmi, inject_fault, step_done;
+	bool iret_exits, shadow; /* of SVM: an NMI has to wait for one instruction */
 	/* Root mode. */
 	bool entering, quiet, root_nmi_blocked;
 	bool host_enabled;
@@ -50,13 +65,12 @@ void root_retire(void);
 /* As many as the step says, beside its register accesses. */
 void root_instructions(void);
 
-/* vmx.c */
-void vmx_start(const struct plan *plan);
-/* From the guest through pmuvisor and back. */
-void vmx_exit(enum exit_reason reason);
-bool vmx_traps(uint32_t msr, enum msr_trap access);
-
 /* resident.c */
 void resident_start(const struct plan *plan);
+/* pmuvisor has answered an exit. */
+void resident_finish(enum verdict verdict);
+
+/* svm.c: gives pmuvisor SVM as its vendor's. */
+void svm_world_prepare(struct cpu *cpu);
 
 #endif

@@ -1,4 +1,5 @@
 /* A plan's processors: the models of the test machine, whole and cut down to what the guest has. */
+#include "arch/x86/cpuid.h"
 #include "arch/x86/msr.h"
 #include "hv/pmu.h"
 #include "plan.h"
@@ -8,7 +9,27 @@ const struct pmu_model_caps *const plan_models[NR_PLAN_MODELS] = {
 	&pmu_model_icelake,
 	&pmu_model_sapphire_rapids,
 	&pmu_model_arrow_lake,
+	&pmu_model_zen4,
 };
+
+bool plan_is_amd(const struct plan *plan)
+{
+	return plan->model >= NR_PLAN_MODELS_INTEL;
+}
+
+uint32_t plan_status_msr(const struct plan *plan)
+{
+	return plan_is_amd(plan) ? MSR_AMD_PERF_GLOBAL_STATUS : MSR_IA32_PERF_GLOBAL_STATUS;
+}
+
+uint32_t plan_counter_msr(const struct plan *plan, unsigned n)
+{
+	if (plan_is_amd(plan))
+		return MSR_AMD_PERF_CTL0 + 1 + 2 * n;
+	if (n >= 32)
+		return MSR_IA32_FIXED_CTR0 + n - 32;
+	return n < 8 ? MSR_IA32_PMC0 + n : MSR_IA32_PMC_GP0_CTR + 4 * n;
+}
 
 uint64_t plan_guest_counters(const struct plan *plan)
 {
@@ -18,6 +39,16 @@ uint64_t plan_guest_counters(const struct plan *plan)
 	return (BIT(caps->nr_gp - plan->config.host_counters) - 1) | fixed << 32;
 }
 
+/* AMD's first four have an older address too. */
+static int amd_selected_by(uint32_t msr)
+{
+	if (msr - MSR_AMD_PERF_LEGACY_CTL0 < NR_LEGACY_COUNTERS)
+		return (int)(msr - MSR_AMD_PERF_LEGACY_CTL0);
+	if (msr - MSR_AMD_PERF_CTL0 < 2 * CORE_COUNTERS && !(msr & 1))
+		return (int)(msr - MSR_AMD_PERF_CTL0) / 2;
+	return -1;
+}
+
 /* Version 6 has a second address for each: SDM Vol. 3B, "Architectural Performance Monitoring Version 6". */
 int plan_selected_by(uint32_t msr)
 {
@@ -25,7 +56,7 @@ int plan_selected_by(uint32_t msr)
 		return (int)(msr - MSR_IA32_PERFEVTSEL0);
 	if (msr - MSR_IA32_PMC_GP0_CFG_A < 4 * PMU_MODEL_MAX_GP && (msr - MSR_IA32_PMC_GP0_CFG_A) % 4 == 0)
 		return (int)(msr - MSR_IA32_PMC_GP0_CFG_A) / 4;
-	return -1;
+	return amd_selected_by(msr);
 }
 
 bool plan_is_lbr_info(uint32_t msr)
@@ -58,6 +89,7 @@ void plan_bare_caps(const struct plan *plan, struct pmu_model_caps *caps)
 		return;
 	caps->perf_capabilities &= ~PERF_CAP_LBR_FMT;
 	caps->lbr_depth = 0;
+	caps->lbr_v2 = false;
 	for (unsigned i = 0; i < ARRAY_SIZE(caps->arch_lbr); i++)
 		caps->arch_lbr[i] = 0;
 }

@@ -56,7 +56,7 @@ struct plan {
 /* The events that guest and host count: event and umask as in a selector, and as configured. */
 #define NR_PLAN_SELECTED 10
 #define NR_PLAN_EVENTS   3
-extern const uint16_t plan_selected[NR_PLAN_SELECTED];
+extern const uint16_t plan_selected[NR_PLAN_SELECTED], plan_selected_amd[NR_PLAN_SELECTED];
 extern const struct config_event plan_events[NR_PLAN_EVENTS];
 
 void plan_generate(struct plan *plan, uint64_t seed);
@@ -72,10 +72,15 @@ void plan_print(const struct plan *plan, FILE *out);
 void step_print(const struct step *step, FILE *out);
 
 /* The processors: one as it is, and one that has what the guest has, as a bare one. */
-#define NR_PLAN_MODELS 3
+#define NR_PLAN_MODELS       4
+#define NR_PLAN_MODELS_INTEL 3
 struct pmu_model_caps;
 extern const struct pmu_model_caps *const plan_models[NR_PLAN_MODELS];
 void plan_bare_caps(const struct plan *plan, struct pmu_model_caps *caps);
+bool plan_is_amd(const struct plan *plan);
+/* The global status register, and a counter's, by its bit there. */
+uint32_t plan_status_msr(const struct plan *plan);
+uint32_t plan_counter_msr(const struct plan *plan, unsigned n);
 /* The general-purpose counter whose selector this MSR is, or -1. */
 int plan_selected_by(uint32_t msr);
 /* What an LBR_INFO register tells of time: docs/contract.md, deviation 8. */

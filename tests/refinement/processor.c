@@ -86,6 +86,7 @@ bool processor_same_lbr(const struct processor *a, const struct processor *b)
 {
 	const struct pmu_lbr *x = &a->model->lbr, *y = &b->model->lbr;
 	unsigned depth = pmu_lbr_depth(a->model);
+	bool newest_first = pmu_model_has_arch_lbr(a->model) || pmu_is_amd(a->model);
 
 	for (unsigned age = 0; age < depth; age++) {
 		struct pmu_lbr_entry first, second;
@@ -94,7 +95,8 @@ bool processor_same_lbr(const struct processor *a, const struct processor *b)
 		    first.from != second.from || first.to != second.to || (first.info ^ second.info) & ~PLAN_LBR_TIME)
 			return false;
 	}
-	return x->select == y->select && x->ctl == y->ctl && (pmu_model_has_arch_lbr(a->model) || x->top == y->top);
+	return x->select == y->select && x->ctl == y->ctl && (newest_first || x->top == y->top) &&
+	       a->model->amd.dbg_extn_cfg == b->model->amd.dbg_extn_cfg;
 }
 
 void processor_boundary(struct processor *cpu)
@@ -253,16 +255,21 @@ static void retire_without_record(struct processor *cpu, unsigned cpl)
 }
 
 /* The model adds the cycles of every instruction to what was signalled before it retires: here they cancel out. */
-void processor_execute_timeless(struct processor *cpu, const struct step *step, struct outcome *outcome)
+void processor_retire_timeless(struct processor *cpu, unsigned cpl)
 {
 	static const enum pmu_signal time[] = { SIGNAL_CORE_CYCLES, SIGNAL_SLOTS };
 
-	outcome->fault = !perform(cpu, step, outcome);
-	if (outcome->fault)
-		return;
 	for (unsigned i = 0; i < 2; i++)
 		cpu->model->signals[time[i]] -= pmu_signal_rates[time[i]];
 	cpu->model->hot.pending = true;
-	retire_without_record(cpu, step->cpl);
+	retire_without_record(cpu, cpl);
+}
+
+void processor_execute_timeless(struct processor *cpu, const struct step *step, struct outcome *outcome)
+{
+	outcome->fault = !perform(cpu, step, outcome);
+	if (outcome->fault)
+		return;
+	processor_retire_timeless(cpu, step->cpl);
 	cpu->rip += PROCESSOR_INSTRUCTION;
 }

@@ -47,6 +47,8 @@ void processor_execute(struct processor *cpu, const struct step *step, struct ou
  * it retires as an instruction but takes no cycle.
  */
 void processor_execute_timeless(struct processor *cpu, const struct step *step, struct outcome *outcome);
+/* One instruction that takes no cycle. */
+void processor_retire_timeless(struct processor *cpu, unsigned cpl);
 /* For what VM entry injects, or bare the processor takes by itself: the LBRs record it. */
 void processor_event(struct processor *cpu);
 /* PMIs to come arrive this many instructions after their overflow. The one that is under way arrives as it would. */

@@ -75,19 +75,23 @@ void stop_on_shutdown(struct cpu *cpu)
 	difference("pmuvisor thinks the guest shut down");
 }
 
-static void finish(struct cpu *cpu, const struct vm_exit *exit, enum verdict verdict)
+void resident_finish(enum verdict verdict)
 {
-	(void)cpu, (void)exit;
 	if (verdict == ADVANCE || verdict == INJECT_GP)
 		hw.at_commit = hw.at_retirement = hardware_arrivals();
 	if (verdict == ADVANCE)
 		hw.guest.rip += PROCESSOR_INSTRUCTION;
-	if (verdict == INJECT_NMI)
-		hw.inject_nmi = true;
-	else if (verdict != RESUME) /* which is also what an NMI on the way back to the guest gets */
+	if (verdict != INJECT_NMI &&
+	    verdict != RESUME) /* which is also what an NMI on the way back to the guest gets */
 		hw.verdict = verdict;
-	if (verdict == INJECT_GP)
-		hw.inject_fault = true;
+}
+
+static void finish(struct cpu *cpu, const struct vm_exit *exit, enum verdict verdict)
+{
+	(void)cpu, (void)exit;
+	resident_finish(verdict);
+	hw.inject_nmi |= verdict == INJECT_NMI;
+	hw.inject_fault |= verdict == INJECT_GP;
 }
 
 static bool nmi_blocked(struct cpu *cpu)
@@ -144,10 +148,12 @@ void resident_start(const struct plan *plan)
 		.x2apic = plan->x2apic,
 		.apic_page = APIC_PAGE,
 	};
+	if (plan_is_amd(plan))
+		svm_world_prepare(&hw.cpu);
 	/* this_cpu() reads GS:0, as on the target. */
 	if (syscall(SYS_arch_prctl, ARCH_SET_GS, &hw.cpu))
 		difference("the kernel won't set GS");
-	if (!pmu_init(&hw.cpu, &pmu_intel, &hw.boot.config))
+	if (!pmu_init(&hw.cpu, plan_is_amd(plan) ? &pmu_amd : &pmu_intel, &hw.boot.config))
 		difference("pmuvisor doesn't know this PMU");
 	hw.host_enabled = true;
 }

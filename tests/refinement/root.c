@@ -130,6 +130,8 @@ uint64_t reg_rdtsc(void)
 void reg_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
 {
 	regs[0] = regs[1] = regs[2] = regs[3] = 0;
+	if (leaf == CPUID_SVM)
+		regs[3] = CPUID_SVM_EDX_LBR;
 	pmu_model_cpuid(hw.guest.model, leaf, subleaf, regs);
 	if (leaf == CPUID_ADDRESS_SIZES)
 		regs[0] = PHYSICAL_BITS;

@@ -53,23 +53,24 @@ static void compare_counters(const struct run *run)
 {
 	const struct processor *bare = &run->bare, *under = hardware_processor();
 
-	for_each_bit(n, run->guest_counters & BITS(31, 0)) {
-		uint32_t msr = n < 8 ? MSR_IA32_PMC0 + (uint32_t)n : MSR_IA32_PMC_GP0_CTR + 4 * (uint32_t)n;
+	for_each_bit(n, run->guest_counters) {
+		uint32_t msr = plan_counter_msr(run->plan, (unsigned)n);
 
-		compare("counter", (unsigned)n, peek(bare, msr), peek(under, msr));
+		compare("counter", (unsigned)n, peek(bare, msr), peek(under, msr) - hardware_ahead((unsigned)n));
 	}
-	for_each_bit(m, run->guest_counters >> 32)
-		compare("fixed counter", (unsigned)m, peek(bare, MSR_IA32_FIXED_CTR0 + (uint32_t)m),
-			peek(under, MSR_IA32_FIXED_CTR0 + (uint32_t)m));
 }
 
 static void compare_registers(const struct run *run)
 {
-	static const uint32_t registers[] = { MSR_IA32_PERF_GLOBAL_STATUS, MSR_IA32_PERF_GLOBAL_CTRL,
-					      MSR_IA32_FIXED_CTR_CTRL,     MSR_IA32_PERF_GLOBAL_INUSE,
-					      MSR_IA32_DEBUGCTL,           MSR_PERF_METRICS };
+	static const uint32_t intel[] = { MSR_IA32_PERF_GLOBAL_STATUS, MSR_IA32_PERF_GLOBAL_CTRL,
+					  MSR_IA32_FIXED_CTR_CTRL,     MSR_IA32_PERF_GLOBAL_INUSE,
+					  MSR_IA32_DEBUGCTL,           MSR_PERF_METRICS };
+	static const uint32_t amd[ARRAY_SIZE(intel)] = { MSR_AMD_PERF_GLOBAL_STATUS, MSR_AMD_PERF_GLOBAL_CTL,
+							 MSR_AMD_DBG_EXTN_CFG,       MSR_AMD_PERF_CTL0,
+							 MSR_IA32_DEBUGCTL,          MSR_AMD_LBR_SELECT };
+	const uint32_t *registers = plan_is_amd(run->plan) ? amd : intel;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(registers); i++) {
+	for (unsigned i = 0; i < ARRAY_SIZE(intel); i++) {
 		uint64_t mask = run->hidden_bits && i < 2 ? ~hardware_hidden() : BITS(63, 0);
 
 		compare("register", i, peek(&run->bare, registers[i]), hardware_peek(registers[i]) & mask);
@@ -214,7 +215,7 @@ static void note_happenings(struct run *run)
 {
 	uint64_t *happened = run->result->happened;
 
-	happened[HAPPENED_FREEZES] += (peek(&run->bare, MSR_IA32_PERF_GLOBAL_STATUS) & BITS(59, 58)) != 0;
+	happened[HAPPENED_FREEZES] += (peek(&run->bare, plan_status_msr(run->plan)) & BITS(59, 58)) != 0;
 	happened[HAPPENED_METRICS] += peek(&run->bare, MSR_PERF_METRICS) != 0;
 }
 

@@ -29,6 +29,19 @@ static bool running(const struct processor *cpu, unsigned n)
 	       !(read_msr(cpu, MSR_IA32_PERF_GLOBAL_STATUS) & PMU_STATUS_CTR_FROZEN);
 }
 
+/* A counter of AMD's knows its side, so the host's never count in the guest what they should not. */
+static bool counted_amd(const struct processor *cpu, const struct pmu *pmu, const struct pmu_host_event *event,
+			enum truth_mode mode)
+{
+	uint64_t selector = read_msr(cpu, MSR_AMD_PERF_CTL0 + 2 * event->counter);
+	uint64_t ctrl = read_msr(cpu, MSR_AMD_PERF_GLOBAL_CTL), status = read_msr(cpu, MSR_AMD_PERF_GLOBAL_STATUS);
+
+	if (mode != TRUTH_ROOT)
+		return mode == TRUTH_CLOSED && event->config->guest;
+	return !pmu->window && event->config->host && ctrl & BIT(event->counter) && selector & PERFEVTSEL_EN &&
+	       !(status & PMU_STATUS_CTR_FROZEN);
+}
+
 /*
  * Closed, the rule is the configuration's alone. Open, the host is paused; but a guest may enable a hidden counter in
  * direct mode, and counts in it what the host doesn't want counted.
@@ -36,6 +49,8 @@ static bool running(const struct processor *cpu, unsigned n)
 static bool counted(const struct processor *cpu, const struct pmu *pmu, const struct pmu_host_event *event,
 		    enum truth_mode mode)
 {
+	if (pmu->ops == &pmu_amd)
+		return counted_amd(cpu, pmu, event, mode);
 	if (mode == TRUTH_CLOSED)
 		return event->config->guest;
 	return !pmu->window && running(cpu, event->counter);

@@ -162,7 +162,7 @@ static void enter(void)
 	inject();
 }
 
-void vmx_exit(enum exit_reason reason)
+static void world_exit(enum exit_reason reason)
 {
 	if (++hw.exits > MAX_EXITS)
 		difference("more than %u exits in one step", MAX_EXITS);
@@ -183,7 +183,7 @@ static void set_trap(void *traps, uint32_t msr, enum msr_trap trap)
 		((uint8_t *)traps)[msr] |= (uint8_t)trap;
 }
 
-bool vmx_traps(uint32_t msr, enum msr_trap access)
+static bool world_traps(uint32_t msr, enum msr_trap access)
 {
 	const uint8_t *bitmap = hw.applied.open ? hw.traps_open : hw.traps_closed;
 
@@ -192,7 +192,7 @@ bool vmx_traps(uint32_t msr, enum msr_trap access)
 	return msr >= NR_MSRS || bitmap[msr] & access;
 }
 
-void vmx_start(const struct plan *plan)
+static void world_start(const struct plan *plan)
 {
 	bool arch_lbr = pmu_model_has_arch_lbr(hw.guest.model);
 
@@ -210,3 +210,9 @@ void vmx_start(const struct plan *plan)
 	apply_gate();
 	enter();
 }
+
+const struct world world_vmx = {
+	.start = world_start,
+	.exit = world_exit,
+	.traps = world_traps,
+};
