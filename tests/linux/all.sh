@@ -12,6 +12,7 @@ ICELAKE=bare,count,pmi,pebs,mem,lbr,topdown,idle
 SAPPHIRE_RAPIDS=bare,count,pebs,mem,lbr,topdown
 # This kernel knows its architectural events and LBRs only: no records of its format, no metrics.
 ARROW_LAKE=bare,count,lbr
+ZEN4=bare,count,pmi,lbr_v2
 
 # run PREFIX MODE SCENARIOS, of MODEL and CPUS: a line for the shell. What it prints is kept beside its directory.
 run() {
@@ -34,8 +35,10 @@ runs() {
 	MODEL=sapphire_rapids run sapphire_rapids- both lbr
 	intel direct
 	intel bare
-	# AMD's processors bare, so far.
-	MODEL=zen4 run zen4- bare bare,count,pmi,lbr_v2
+	for mode in bare direct; do
+		MODEL=zen4 run zen4- $mode $ZEN4
+	done
+	# AMD's older processors bare, so far.
 	MODEL=zen3 run zen3- bare bare,count
 	MODEL=zen4 CPUS=4 run zen4-cpus4- bare smp,nmi
 }
@@ -55,6 +58,12 @@ of() {
 # check COMMAND...: a part of the table.
 check() {
 	"$@" >>"$directory/table" || status=1
+}
+
+# The same; its figures are AMD's.
+check_amd() {
+	"$@" >"$directory/amd" || status=1
+	sed -E 's/^[a-z_]+ [0-9]+$/amd_&/' "$directory/amd" >>"$directory/table"
 }
 
 # captured DIRECTORY: did the host capture branches?
@@ -77,7 +86,9 @@ judge() {
 		check "$here/compare-profiles" lbr $(of "$prefix" bare both)
 		check captured $(of "$prefix" both)
 	done
-	check "$here/chains" $(of zen4- bare)
+	check_amd "$here/compare" $(of zen4- bare direct)
+	check_amd "$here/compare-profiles" lbr $(of zen4- bare direct)
+	check_amd "$here/chains" $(of zen4- bare)
 	check "$here/pmis" $(of "" direct shared)
 	check "$here/idle" $(of "" direct shared) $(of cpus2- direct shared) $(of cpus4- direct shared)
 }

@@ -1,5 +1,5 @@
 /*
- * pmi instructions|branches PERIOD SAMPLES: runs a loop of known length with the event sampled every PERIOD, through
+ * pmi instructions|branches|conditional PERIOD SAMPLES: runs a loop of known length with the event sampled every PERIOD, through
  * SAMPLES overflows, and prints what the kernel made of the interrupts. All records fit the ring buffer, so nothing but
  * the loop runs in user mode while it counts, and the sampled addresses are a fact too: they are printed as a hash.
  */
@@ -11,15 +11,19 @@
 #define RECORD_SIZE 16 /* a header and an address */
 #define MAX_RHYTHM  16
 
+#define AMD_CONDITIONAL 0xd1 /* conditional branches: no interrupt is one */
+
 struct sampled {
 	const char *name;
-	uint64_t hardware;
+	uint32_t type;
+	uint64_t config;
 	unsigned per_two_turns; /* of loop_plain */
 };
 
 static const struct sampled kinds[] = {
-	{ "instructions", PERF_COUNT_HW_INSTRUCTIONS, 13 },
-	{ "branches", PERF_COUNT_HW_BRANCH_INSTRUCTIONS, 8 },
+	{ "instructions", PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS, 13 },
+	{ "branches", PERF_TYPE_HARDWARE, PERF_COUNT_HW_BRANCH_INSTRUCTIONS, 8 },
+	{ "conditional", PERF_TYPE_RAW, AMD_CONDITIONAL, 4 },
 };
 
 struct records {
@@ -34,7 +38,7 @@ static const struct sampled *find_kind(const char *name)
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (same(kinds[i].name, name))
 			return &kinds[i];
-	die("pmi: neither instructions nor branches");
+	die("pmi: neither instructions nor branches, nor conditional ones");
 }
 
 /* Room for every sample and, since a full buffer can't be told from an empty one, more. */
@@ -107,13 +111,13 @@ int main(int argc, char **argv)
 	struct event event;
 
 	if (argc != 4)
-		die("pmi: say instructions or branches, the period, and the number of samples");
+		die("pmi: say instructions, branches or conditional, the period, and the number of samples");
 	kind = find_kind(argv[1]);
 	period = parse_number(argv[2]);
 	samples = parse_number(argv[3]);
 	turns = (period * samples / kind->per_two_turns + 1) * 2;
 
-	event = event_open(PERF_TYPE_HARDWARE, kind->hardware, period, pages_for(samples));
+	event = event_open(kind->type, kind->config, period, pages_for(samples));
 	event_enable(&event);
 	loop_plain(turns, 0);
 	event_disable(&event);

@@ -36,20 +36,21 @@ scenario_mem() {
 	profile mem_stores ip,addr,data_src perf mem record -t store --all-user $RECORD -c 100 path loads 20000
 }
 
+# lbr_branches DEPTH EVENT EVENT
 lbr_branches() {
 	check lbr_depth sh -c "dmesg | grep -q '$1-deep LBR'"
-	profile lbr_any ip,brstack perf record $RECORD -b -e instructions:u -c 4999 path branches 50000
-	profile lbr_calls_returns ip,brstack perf record $RECORD -j any_call,any_ret,u -e branches:u -c 4999 \
+	profile lbr_any ip,brstack perf record $RECORD -b -e "$2" -c 4999 path branches 50000
+	profile lbr_calls_returns ip,brstack perf record $RECORD -j any_call,any_ret,u -e "$3" -c 4999 \
 		path branches 50000
 }
 
-# AMD's has no call-stack mode.
+# AMD's has no call-stack mode; and of its events conditional branches have nothing of interrupts in them.
 scenario_lbr_v2() {
-	lbr_branches 16
+	lbr_branches 16 r00d1:u r00d1:u
 }
 
 scenario_lbr() {
-	lbr_branches 32
+	lbr_branches 32 instructions:u branches:u
 	profile lbr_chain ip,sym perf record $RECORD --call-graph lbr -e instructions:u -c 4999 path calls 20000
 }
 

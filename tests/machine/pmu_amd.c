@@ -114,12 +114,12 @@ static bool write_ctr(struct pmu_model *model, unsigned n, uint64_t value)
 /* PerfCtrExtCore: selectors and counters in turn. The legacy addresses are aliases of the first four. */
 static bool read_extended(struct pmu_model *model, unsigned n, uint64_t *value)
 {
-	return n % 2 ? read_ctr(model, n / 2, value) : read_ctl(model, n / 2, value);
+	return model->caps.core_ext && (n % 2 ? read_ctr(model, n / 2, value) : read_ctl(model, n / 2, value));
 }
 
 static bool write_extended(struct pmu_model *model, unsigned n, uint64_t value)
 {
-	return n % 2 ? write_ctr(model, n / 2, value) : write_ctl(model, n / 2, value);
+	return model->caps.core_ext && (n % 2 ? write_ctr(model, n / 2, value) : write_ctl(model, n / 2, value));
 }
 
 /* PerfMonV2, by their distance from PerfCntrGlobalStatus. */
@@ -212,7 +212,7 @@ static void extended_features(const struct pmu_model_caps *caps, uint32_t regs[4
 {
 	regs[EAX] = caps->signature;
 	put(&regs[ECX], 10, false);
-	put(&regs[ECX], 23, true);
+	put(&regs[ECX], 23, caps->core_ext);
 	put(&regs[ECX], 24, false);
 	put(&regs[ECX], 27, false);
 	put(&regs[ECX], 28, false);

@@ -133,6 +133,7 @@ const struct pmu_model_caps pmu_model_zen3 = {
 	.vendor = PMU_MODEL_AMD,
 	.nr_gp = 6,
 	.width = 48,
+	.core_ext = true,
 };
 
 const struct pmu_model_caps pmu_model_zen4 = {
@@ -141,6 +142,7 @@ const struct pmu_model_caps pmu_model_zen4 = {
 	.vendor = PMU_MODEL_AMD,
 	.nr_gp = 6,
 	.width = 48,
+	.core_ext = true,
 	.perfmon_v2 = true,
 	.lbr_v2 = true,
 	.freezes = true,

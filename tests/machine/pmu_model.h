@@ -60,6 +60,7 @@ struct pmu_model_caps {
 	bool metrics_level_2;                   /* PERF_METRICS has an upper half */
 	unsigned linear_width;                  /* bits of a canonical linear address: 48 or 57 */
 	/* AMD: CPUID.8000_0022H:EAX[2:0]. Of the fields above only names, counters, width and skid mean anything there. */
+	bool core_ext;     /* PerfCtrExtCore: registers of their own for all counters, not only older ones for four */
 	bool perfmon_v2;   /* the global registers */
 	bool lbr_v2;       /* the stack of PMU_MODEL_LBRS_V2 */
 	bool freezes;      /* DebugCtl[12:11] */

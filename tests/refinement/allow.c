@@ -132,11 +132,23 @@ static uint64_t allow_fixed(const struct plan *plan, uint64_t value)
 	return value;
 }
 
+/* The host's events are live in the guest, or sample. */
+static bool shares(const struct plan *plan)
+{
+	for (unsigned i = 0; i < plan->config.nr_events; i++) {
+		if (plan->config.events[i].guest || plan->config.events[i].period)
+			return true;
+	}
+	return false;
+}
+
 static uint64_t allow_debugctl(const struct plan *plan, uint64_t value)
 {
 	uint64_t without = DEBUGCTL_TRACE | (plan_has_lbr(plan) ? 0 : DEBUGCTL_LBR);
 
-	return value & ~((plan_is_amd(plan) ? 0 : without) | (plan->skids ? DEBUGCTL_FREEZE : 0));
+	if (plan_is_amd(plan))
+		return value & ~(plan->skids || shares(plan) ? DEBUGCTL_FREEZE : 0);
+	return value & ~(without | (plan->skids ? DEBUGCTL_FREEZE : 0));
 }
 
 static void allow_wrmsr(const struct plan *plan, struct step *step)

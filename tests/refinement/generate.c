@@ -345,7 +345,7 @@ void plan_generate(struct plan *plan, uint64_t seed)
 	memset(plan, 0, sizeof(*plan));
 	plan->seed = seed;
 	configure(&g);
-	plan->model = percent(&g, 25) ? NR_PLAN_MODELS_INTEL : below(&g, NR_PLAN_MODELS_INTEL);
+	plan->model = percent(&g, 25) ? NR_PLAN_MODELS_INTEL + below(&g, 2) : below(&g, NR_PLAN_MODELS_INTEL);
 	g.arch_lbr = plan_models[plan->model]->arch_lbr[0];
 	plan->x2apic = percent(&g, 40);
 	plan->saves_ctrl = percent(&g, 50);

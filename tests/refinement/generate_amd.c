@@ -10,14 +10,14 @@
 /* The first four have two names. */
 static uint32_t selector(struct generator *g, unsigned n)
 {
-	if (n < NR_LEGACY_COUNTERS && percent(g, 20))
+	if (n < NR_LEGACY_COUNTERS && percent(g, plan_has_globals(g->plan) ? 20 : 90))
 		return MSR_AMD_PERF_LEGACY_CTL0 + n;
 	return MSR_AMD_PERF_CTL0 + 2 * n;
 }
 
 static uint32_t counter(struct generator *g, unsigned n)
 {
-	if (n < NR_LEGACY_COUNTERS && percent(g, 20))
+	if (n < NR_LEGACY_COUNTERS && percent(g, plan_has_globals(g->plan) ? 20 : 90))
 		return MSR_AMD_PERF_LEGACY_CTL0 + NR_LEGACY_COUNTERS + n;
 	return MSR_AMD_PERF_CTL0 + 1 + 2 * n;
 }

@@ -35,8 +35,15 @@ static bool waits_for_blocking(void)
 	return hw.world == &world_svm && (hw.guest.nmi_blocked || hw.shadow);
 }
 
+static enum truth_mode guest_mode(void)
+{
+	return hw.applied.open ? TRUTH_OPEN : TRUTH_CLOSED;
+}
+
 void hardware_boundary(bool late)
 {
+	uint64_t taken;
+
 	for (;;) {
 		if (hw.step_done)
 			hw.world->exit(EXIT_STEP);
@@ -49,8 +56,12 @@ void hardware_boundary(bool late)
 		else
 			break;
 	}
-	if (!hw.shadow)
-		processor_boundary(&hw.guest);
+	if (hw.shadow)
+		return;
+	taken = hw.guest.nmis;
+	processor_boundary(&hw.guest);
+	if (taken != hw.guest.nmis)
+		truth_interrupted(&hw.truth, &hw.guest, &hw.cpu.pmu, guest_mode());
 }
 
 /* While closed, an NMI's is pmuvisor's to judge. */
@@ -175,8 +186,9 @@ static void execute_natively(const struct step *step, struct outcome *outcome)
 	if (hw.world->executed && step->kind != STEP_NMI)
 		hw.world->executed(step);
 	if (!outcome->fault && step->kind != STEP_NMI)
-		truth_retired(&hw.truth, &hw.guest, &hw.cpu.pmu, hw.applied.open ? TRUTH_OPEN : TRUTH_CLOSED, step->cpl,
-			      branch);
+		truth_retired(&hw.truth, &hw.guest, &hw.cpu.pmu, guest_mode(), step->cpl, branch);
+	if (outcome->fault)
+		truth_interrupted(&hw.truth, &hw.guest, &hw.cpu.pmu, guest_mode());
 }
 
 /* An exit that didn't complete the instruction lets it come again, after whatever else was due. */
@@ -236,10 +248,8 @@ uint64_t hardware_peek(uint32_t msr)
 	struct cpu saved = hw.cpu; /* a read may teach pmuvisor something */
 	uint64_t value = 0;
 
-	if (!hw.world->traps(msr, TRAP_READ)) {
-		processor_rdmsr(&hw.guest, msr, &value);
-		return value;
-	}
+	if (!hw.world->traps(msr, TRAP_READ))
+		return processor_rdmsr(&hw.guest, msr, &value) ? value : 0;
 	hw.quiet = true;
 	hw.cpu.guest.rcx = msr;
 	note_exit();

@@ -6,10 +6,7 @@
 #include "tests/machine/pmu_model.h"
 
 const struct pmu_model_caps *const plan_models[NR_PLAN_MODELS] = {
-	&pmu_model_icelake,
-	&pmu_model_sapphire_rapids,
-	&pmu_model_arrow_lake,
-	&pmu_model_zen4,
+	&pmu_model_icelake, &pmu_model_sapphire_rapids, &pmu_model_arrow_lake, &pmu_model_zen4, &pmu_model_zen3,
 };
 
 bool plan_is_amd(const struct plan *plan)
@@ -17,18 +14,29 @@ bool plan_is_amd(const struct plan *plan)
 	return plan->model >= NR_PLAN_MODELS_INTEL;
 }
 
+bool plan_has_globals(const struct plan *plan)
+{
+	return !plan_is_amd(plan) || plan_models[plan->model]->perfmon_v2;
+}
+
 uint32_t plan_status_msr(const struct plan *plan)
 {
 	return plan_is_amd(plan) ? MSR_AMD_PERF_GLOBAL_STATUS : MSR_IA32_PERF_GLOBAL_STATUS;
 }
 
-uint32_t plan_counter_msr(const struct plan *plan, unsigned n)
+static uint32_t intel_counter_msr(unsigned n)
 {
-	if (plan_is_amd(plan))
-		return MSR_AMD_PERF_CTL0 + 1 + 2 * n;
 	if (n >= 32)
 		return MSR_IA32_FIXED_CTR0 + n - 32;
 	return n < 8 ? MSR_IA32_PMC0 + n : MSR_IA32_PMC_GP0_CTR + 4 * n;
+}
+
+uint32_t plan_counter_msr(const struct plan *plan, unsigned n)
+{
+	if (!plan_is_amd(plan))
+		return intel_counter_msr(n);
+	return plan_has_globals(plan) ? MSR_AMD_PERF_CTL0 + 1 + 2 * n
+				      : MSR_AMD_PERF_LEGACY_CTL0 + NR_LEGACY_COUNTERS + n;
 }
 
 uint64_t plan_guest_counters(const struct plan *plan)
@@ -36,7 +44,10 @@ uint64_t plan_guest_counters(const struct plan *plan)
 	const struct pmu_model_caps *caps = plan_models[plan->model];
 	uint64_t fixed = (BIT(caps->nr_fixed) - 1) & ~(uint64_t)plan->config.host_fixed;
 
-	return (BIT(caps->nr_gp - plan->config.host_counters) - 1) | fixed << 32;
+	uint64_t gp = BIT(caps->nr_gp - plan->config.host_counters) - 1;
+
+	/* Without PerfMonV2 the guest has those that it can't help finding. */
+	return (plan_has_globals(plan) ? gp : gp & (BIT(NR_LEGACY_COUNTERS) - 1)) | fixed << 32;
 }
 
 /* AMD's first four have an older address too. */
@@ -81,6 +92,7 @@ void plan_bare_caps(const struct plan *plan, struct pmu_model_caps *caps)
 	*caps = *plan_models[plan->model];
 	caps->nr_gp = (unsigned)__builtin_popcountll(counters & BITS(31, 0));
 	caps->nr_fixed = (unsigned)__builtin_popcountll(counters >> 32);
+	caps->core_ext &= caps->perfmon_v2;
 	if (!(counters & PMU_METRICS_COUNTER))
 		caps->perf_capabilities &= ~PERF_CAP_METRICS;
 	if (!plan_has_pebs(plan))

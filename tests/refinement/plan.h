@@ -72,12 +72,14 @@ void plan_print(const struct plan *plan, FILE *out);
 void step_print(const struct step *step, FILE *out);
 
 /* The processors: one as it is, and one that has what the guest has, as a bare one. */
-#define NR_PLAN_MODELS       4
+#define NR_PLAN_MODELS       5
 #define NR_PLAN_MODELS_INTEL 3
 struct pmu_model_caps;
 extern const struct pmu_model_caps *const plan_models[NR_PLAN_MODELS];
 void plan_bare_caps(const struct plan *plan, struct pmu_model_caps *caps);
 bool plan_is_amd(const struct plan *plan);
+/* Not Zen 3: no global registers. */
+bool plan_has_globals(const struct plan *plan);
 /* The global status register, and a counter's, by its bit there. */
 uint32_t plan_status_msr(const struct plan *plan);
 uint32_t plan_counter_msr(const struct plan *plan, unsigned n);

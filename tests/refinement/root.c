@@ -24,6 +24,7 @@ void root_boundary(void)
 		hw.cpu.nmi.in_root++;
 	hw.cpu.nmi.root_rip = ROOT_RIP;
 	pmu_model_event(hw.guest.model, (struct pmu_model_transfer){ ROOT_RIP, ROOT_HANDLER, 0, 0 });
+	truth_interrupted(&hw.truth, &hw.guest, &hw.cpu.pmu, TRUTH_ROOT);
 }
 
 void root_retire(void)

@@ -45,8 +45,7 @@ static uint64_t peek(const struct processor *cpu, uint32_t msr)
 {
 	uint64_t value = 0;
 
-	pmu_model_rdmsr(cpu->model, msr, &value);
-	return value;
+	return pmu_model_rdmsr(cpu->model, msr, &value) == PMU_MODEL_DONE ? value : 0;
 }
 
 static void compare_counters(const struct run *run)
@@ -219,12 +218,15 @@ static void note_happenings(struct run *run)
 	happened[HAPPENED_METRICS] += peek(&run->bare, MSR_PERF_METRICS) != 0;
 }
 
-/* With an NMI waiting for an exit that comes next, only what counted so far can be compared. */
+/* With an NMI waiting for an exit that comes next, only what counted so far can be compared: AMD counts NMIs too. */
 static void compare_all(const struct run *run, bool late)
 {
-	compare_counters(run);
+	bool waits = late && hardware_processor()->nmi_latched;
+
+	if (!(waits && plan_is_amd(run->plan)))
+		compare_counters(run);
 	compare_memory(run);
-	if (late && hardware_processor()->nmi_latched)
+	if (waits)
 		return;
 	compare_registers(run);
 	compare_events(run);

@@ -151,6 +151,7 @@ static void leave(enum exit_reason reason)
 	vmcb->rax = hw.cpu.guest.rax;
 	vmcb->dr6 |= reason == EXIT_STEP ? DR6_BS : 0;
 	pmu_model_svm_exit(hw.guest.model, &lbrs);
+	truth_interrupted(&hw.truth, &hw.guest, &hw.cpu.pmu, TRUTH_ROOT);
 	if (lbrs.lbr_virtualization)
 		save_lbrs();
 	hw.step_done = false;
@@ -175,6 +176,7 @@ static void inject(void)
 	}
 	svm.vmcb.interrupt_shadow = 0;
 	processor_event(&hw.guest);
+	truth_interrupted(&hw.truth, &hw.guest, &hw.cpu.pmu, svm.open ? TRUTH_OPEN : TRUTH_CLOSED);
 }
 
 /* What the guest's next steps ask of the intercepts. */
@@ -200,6 +202,7 @@ static void enter(void)
 	load_lbrs();
 	pmu_model_vmrun(hw.guest.model, &lbrs);
 	processor_retire_timeless(&hw.guest, svm.vmcb.cpl);
+	truth_entered(&hw.truth, &hw.guest, &hw.cpu.pmu, svm.open ? TRUTH_OPEN : TRUTH_CLOSED, svm.vmcb.cpl);
 	hw.entering = hw.root_nmi_blocked = false;
 	hardware_note_pmi();
 	inject();

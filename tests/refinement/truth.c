@@ -9,8 +9,7 @@ static uint64_t read_msr(const struct processor *cpu, uint32_t msr)
 {
 	uint64_t value = 0;
 
-	pmu_model_rdmsr(cpu->model, msr, &value);
-	return value;
+	return pmu_model_rdmsr(cpu->model, msr, &value) == PMU_MODEL_DONE ? value : 0;
 }
 
 static bool selected(const struct processor *cpu, unsigned n)
@@ -34,7 +33,8 @@ static bool counted_amd(const struct processor *cpu, const struct pmu *pmu, cons
 			enum truth_mode mode)
 {
 	uint64_t selector = read_msr(cpu, MSR_AMD_PERF_CTL0 + 2 * event->counter);
-	uint64_t ctrl = read_msr(cpu, MSR_AMD_PERF_GLOBAL_CTL), status = read_msr(cpu, MSR_AMD_PERF_GLOBAL_STATUS);
+	uint64_t status = read_msr(cpu, MSR_AMD_PERF_GLOBAL_STATUS);
+	uint64_t ctrl = pmu->caps.global ? read_msr(cpu, MSR_AMD_PERF_GLOBAL_CTL) : pmu->host;
 
 	if (mode != TRUTH_ROOT)
 		return mode == TRUTH_CLOSED && event->config->guest;
@@ -74,6 +74,29 @@ void truth_retired(struct truth *truth, const struct processor *cpu, const struc
 
 		if (events && (cpl ? event->config->user : event->config->kernel) && counted(cpu, pmu, event, mode))
 			truth->counts[i] += events;
+	}
+}
+
+/* To AMD's counters VMRUN is an instruction and a branch of the guest's: docs/contract.md, deviation 25. */
+void truth_entered(struct truth *truth, const struct processor *cpu, const struct pmu *pmu, enum truth_mode mode,
+		   unsigned cpl)
+{
+	for (unsigned i = 0; i < pmu->nr_events; i++) {
+		const struct pmu_host_event *event = &pmu->events[i];
+
+		if (event->config->event != 0x3c && (cpl ? event->config->user : event->config->kernel) &&
+		    counted(cpu, pmu, event, mode))
+			truth->counts[i]++;
+	}
+}
+
+void truth_interrupted(struct truth *truth, const struct processor *cpu, const struct pmu *pmu, enum truth_mode mode)
+{
+	for (unsigned i = 0; pmu->ops == &pmu_amd && i < pmu->nr_events; i++) {
+		const struct pmu_host_event *event = &pmu->events[i];
+
+		if (event->config->event == 0xc4 && event->config->kernel && counted(cpu, pmu, event, mode))
+			truth->counts[i]++;
 	}
 }
 
