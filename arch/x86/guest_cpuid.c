@@ -142,6 +142,8 @@ static void unswitched(uint32_t regs[4])
 /* AMD's: the guest's share of the counters, and no LBRs of their second version. */
 static void perfmon_v2(const struct cpu *cpu, uint32_t regs[4])
 {
+	if (!(regs[EAX] & CPUID_PERFMON_V2_EAX))
+		return; /* the processor has no such leaf */
 	regs[EAX] &= (uint32_t) ~(cpu->pmu.lbr.guests ? 0 : CPUID_PERFMON_V2_EAX_LBR_V2);
 	regs[EBX] &= (uint32_t) ~(CPUID_PERFMON_V2_EBX_COUNTERS |
 				  (cpu->pmu.lbr.guests ? 0 : CPUID_PERFMON_V2_EBX_LBRS));

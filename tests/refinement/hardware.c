@@ -108,6 +108,11 @@ bool hardware_nmi_waits(void)
 	return hw.guest.nmi_latched || hw.cpu.nmi.in_root || hw.cpu.nmi.pending;
 }
 
+bool hardware_nmi_is_late(void)
+{
+	return hw.world == &world_svm && hw.cpu.nmi.pending && !hw.guest.nmi_blocked;
+}
+
 static uint32_t msr_of(const struct step *step)
 {
 	return step->kind == STEP_READ_LVTPC || step->kind == STEP_WRITE_LVTPC ? MSR_X2APIC_LVTPC : step->index;

@@ -26,6 +26,8 @@ struct arrivals hardware_arrivals_at_retirement(void);
 
 /* An NMI waits to be taken by the guest, wherever. */
 bool hardware_nmi_waits(void);
+/* It will be there after the next instruction. */
+bool hardware_nmi_is_late(void);
 /* The last instruction brought a PMI and, later in its course, sent another. */
 bool hardware_overtaken(void);
 

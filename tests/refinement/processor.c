@@ -103,10 +103,10 @@ void processor_boundary(struct processor *cpu)
 {
 	if (!cpu->nmi_latched || cpu->nmi_blocked)
 		return;
-	processor_event(cpu);
 	cpu->nmi_latched = false;
 	cpu->nmi_blocked = true;
 	cpu->nmis++;
+	processor_event(cpu); /* which may be counted, and bring the next */
 }
 
 void processor_retire(struct processor *cpu, unsigned cpl, unsigned ticks)
@@ -268,6 +268,9 @@ void processor_retire_timeless(struct processor *cpu, unsigned cpl)
 void processor_execute_timeless(struct processor *cpu, const struct step *step, struct outcome *outcome)
 {
 	outcome->fault = !perform(cpu, step, outcome);
+	if (cpu->lands)
+		processor_land(cpu);
+	cpu->lands = false;
 	if (outcome->fault)
 		return;
 	processor_retire_timeless(cpu, step->cpl);

@@ -160,6 +160,13 @@ static void step_bare(struct run *run, const struct step *step, struct outcome *
 		processor_execute(&run->bare, step, outcome);
 }
 
+/* With SVM an NMI that finds another event being delivered comes an instruction later. */
+static void take_bare(struct run *run)
+{
+	if (!hardware_nmi_is_late())
+		processor_boundary(&run->bare);
+}
+
 /*
  * or after it. If an NMI is taken there, the PMI's comes before it and is one with it, or after it: the architecture
  * leaves that open, and the other machine tells.
@@ -172,10 +179,10 @@ static void boundary_bare(struct run *run, bool landed)
 
 	if (lands && taken && under->nmis + hardware_nmi_waits() == run->bare.nmis + 1)
 		processor_land(&run->bare);
-	processor_boundary(&run->bare);
+	take_bare(run);
 	if (lands)
 		processor_land(&run->bare);
-	processor_boundary(&run->bare);
+	take_bare(run);
 }
 
 /* One instruction on both machines. */

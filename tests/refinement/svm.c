@@ -201,11 +201,16 @@ static void enter(void)
 	hw.entering = true;
 	load_lbrs();
 	pmu_model_vmrun(hw.guest.model, &lbrs);
+	/* The instruction that was completed counts now, and one that faults does. */
+	if (hw.verdict == ADVANCE || hw.verdict == INJECT_GP)
+		hw.at_retirement = hardware_arrivals();
+	if (hw.verdict == INJECT_GP)
+		hw.at_commit = hw.at_retirement;
 	processor_retire_timeless(&hw.guest, svm.vmcb.cpl);
 	truth_entered(&hw.truth, &hw.guest, &hw.cpu.pmu, svm.open ? TRUTH_OPEN : TRUTH_CLOSED, svm.vmcb.cpl);
 	hw.entering = hw.root_nmi_blocked = false;
-	hardware_note_pmi();
 	inject();
+	hardware_note_pmi();
 	note_intercepts();
 }
 
@@ -264,7 +269,6 @@ static void world_start(const struct plan *plan)
 	static const struct firmware firmware;
 
 	(void)plan;
-	pmu_model_svme(hw.guest.model, true);
 	svm_setup(&hw.cpu, &handoff, &firmware);
 	if (!setjmp(first_entry))
 		svm_ops.run(&hw.cpu);
@@ -279,6 +283,7 @@ void svm_world_prepare(struct cpu *cpu)
 	memset(&svm, 0, sizeof(svm));
 	svm.lbr = svm.next_rip = true;
 	clock_rings = pushed_tf = false;
+	pmu_model_svme(hw.guest.model, true);
 	ops = svm_ops;
 	ops.finish = finish;
 	cpu->ops = &ops;
