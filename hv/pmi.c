@@ -66,8 +66,9 @@ static bool is_untrapped(const struct pmu *pmu)
 
 /*
  * An NMI has come. Was it a PMI? Where the APIC masks the entry when it accepts one (SDM Vol. 3A, "Local Vector Table"),
- * that tells; where it doesn't, or the guest may have masked it itself, there must be a counter that has overflowed:
- * `caused`. Learns what the guest has written without an exit. `now`: the hardware's entry.
+ * that tells; where it doesn't, or the guest may have masked it itself, or the APIC has because it is disabled by
+ * software, there must be a counter that has overflowed: `caused`. Learns what the guest has written without an exit.
+ * `now`: the hardware's entry.
  */
 static bool sync(struct pmu *pmu, uint32_t now, bool caused)
 {
@@ -75,7 +76,8 @@ static bool sync(struct pmu *pmu, uint32_t now, bool caused)
 	bool delivered = is_nmi(now) && (now & LVT_MASKED ? masks : !masks && caused);
 
 	if (!is_untrapped(pmu))
-		return delivered && (pmu->borrowed || !(pmu->guest_lvtpc & LVT_MASKED));
+		return delivered && (caused || apic_is_enabled()) &&
+		       (pmu->borrowed || !(pmu->guest_lvtpc & LVT_MASKED));
 	pmu->guest_lvtpc = delivered && caused ? now & ~LVT_MASKED : now;
 	return delivered && caused;
 }

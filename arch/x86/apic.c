@@ -25,6 +25,11 @@ void apic_write(unsigned offset, uint32_t value)
 		reg_write_xapic(&this_cpu()->apic, offset, value);
 }
 
+bool apic_is_enabled(void)
+{
+	return apic_read(APIC_SPURIOUS) & SPURIOUS_ENABLE;
+}
+
 /*
  * In xAPIC mode the guest may be between its two writes of an IPI of its own; the high half, which a self IPI
  * ignores, is left alone.
@@ -35,6 +40,14 @@ void apic_self_ipi(uint32_t vector)
 		reg_wrmsr(X2APIC_SELF_IPI, vector);
 	else
 		reg_write_xapic(&this_cpu()->apic, APIC_ICR, ICR_SELF | vector);
+}
+
+/* What is in service ends, as many interrupts as there are: else the guest would take no other of their priority. */
+static void end_interrupts(void)
+{
+	for (unsigned i = 0; i < APIC_ISR_WORDS; i++)
+		for (uint32_t bits = apic_read(APIC_ISR + 0x10 * i); bits; bits &= bits - 1)
+			apic_write(APIC_EOI, 0);
 }
 
 /*
@@ -52,6 +65,12 @@ void apic_reset(void)
 	if (FIELD_GET(VERSION_MAX_LVT, apic_read(APIC_VERSION)) >= VERSION_CMCI)
 		apic_write(APIC_LVT_CMCI, LVT_MASKED);
 	apic_write(APIC_TIMER_INITIAL, 0);
+	apic_write(APIC_TIMER_DIVIDE, 0);
 	apic_write(APIC_TPR, 0);
+	if (!apic_is_x2apic()) { /* there it follows from the ID */
+		apic_write(APIC_LOGICAL_ID, 0);
+		apic_write(APIC_LOGICAL_FORMAT, LOGICAL_FLAT);
+	}
+	end_interrupts();
 	apic_write(APIC_SPURIOUS, SPURIOUS_RESET);
 }

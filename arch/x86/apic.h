@@ -7,23 +7,32 @@
 
 #include "hv/bits.h"
 
-#define APIC_VERSION       0x030
-#define APIC_TPR           0x080
-#define APIC_SPURIOUS      0x0f0
-#define APIC_LVT_CMCI      0x2f0
-#define APIC_ICR           0x300
-#define APIC_ICR_HIGH      0x310
-#define APIC_LVT_TIMER     0x320
-#define APIC_LVT_THERMAL   0x330
-#define APIC_LVTPC         0x340
-#define APIC_LVT_LINT0     0x350
-#define APIC_LVT_LINT1     0x360
-#define APIC_LVT_ERROR     0x370
-#define APIC_TIMER_INITIAL 0x380
+#define APIC_VERSION        0x030
+#define APIC_TPR            0x080
+#define APIC_EOI            0x0b0
+#define APIC_LOGICAL_ID     0x0d0 /* the next two in xAPIC mode only */
+#define APIC_LOGICAL_FORMAT 0x0e0
+#define APIC_ISR            0x100
+#define APIC_ISR_WORDS      8 /* of 32 vectors each, 16 bytes apart */
+#define APIC_SPURIOUS       0x0f0
+#define APIC_LVT_CMCI       0x2f0
+#define APIC_ICR            0x300
+#define APIC_ICR_HIGH       0x310
+#define APIC_LVT_TIMER      0x320
+#define APIC_LVT_THERMAL    0x330
+#define APIC_LVTPC          0x340
+#define APIC_LVT_LINT0      0x350
+#define APIC_LVT_LINT1      0x360
+#define APIC_LVT_ERROR      0x370
+#define APIC_TIMER_INITIAL  0x380
+#define APIC_TIMER_DIVIDE   0x3e0
 
 #define VERSION_MAX_LVT BITS(23, 16)
-#define VERSION_CMCI    6     /* from this on there is LVT_CMCI */
+#define VERSION_CMCI    6 /* from this on there is LVT_CMCI */
+#define SPURIOUS_ENABLE 0x100u
 #define SPURIOUS_RESET  0xffu /* the APIC is disabled by software */
+
+#define LOGICAL_FLAT 0xffffffffu
 
 #define LVT_VECTOR  0x000000ffu
 #define LVT_MODE    0x00000700u
@@ -37,6 +46,8 @@
 void apic_reset(void);
 /* Follows IA32_APIC_BASE, whose writes exit. */
 bool apic_is_x2apic(void);
+/* By software: from INIT until the guest enables it every LVT entry is masked, and can't be unmasked. */
+bool apic_is_enabled(void);
 uint32_t apic_read(unsigned offset);
 void apic_write(unsigned offset, uint32_t value);
 /* A fixed interrupt to this CPU itself. */

@@ -148,6 +148,28 @@ static void reset_debug_registers(void)
 }
 
 /*
+ * While no NMI exits, one that came in the guest's handler of another waits in the hardware, blocked until an IRET. INIT
+ * forgets it, and pmu_reset() does so if it comes here.
+ */
+static void let_nmi_in(void)
+{
+	uint64_t scratch;
+
+	asm volatile("mov %%rsp, %0\n\t"
+		     "push %1\n\t"
+		     "push %0\n\t"
+		     "pushfq\n\t"
+		     "push %2\n\t"
+		     "lea 1f(%%rip), %0\n\t"
+		     "push %0\n\t"
+		     "iretq\n"
+		     "1:"
+		     : "=&r"(scratch)
+		     : "i"(SELECTOR_DATA), "i"(SELECTOR_CODE)
+		     : "memory", "cc");
+}
+
+/*
  * The boot processor starts over at the reset vector; the others wait for a SIPI. SDM Vol. 3A, "MP Initialization". The
  * hardware has done nothing of it ("INIT signals cause VM exits"), and a SIPI that comes before the entry is lost: so
  * nothing here takes long.
@@ -160,6 +182,7 @@ static enum verdict init_signal(struct cpu *cpu)
 	reset_registers(cpu);
 	reset_debug_registers();
 	vmcs_write(VMCS_GUEST_ACTIVITY, boot_processor ? ACTIVITY_ACTIVE : ACTIVITY_WAIT_SIPI);
+	let_nmi_in();
 	apic_reset();
 	pmu_reset(cpu);
 	vmx_flush_ept(cpu); /* the TLB is emptied; entries of a VPID outlive the paging they came from */

@@ -46,6 +46,11 @@ cases() {
 		echo "CPUS=$cpus TAG=dense GUEST_ARGS=dump=1 tests/guest/run.sh shared smp $dense"
 		echo "CPUS=$cpus TAG=inside GUEST_ARGS=dump=1 tests/guest/run.sh shared smp $inside"
 	done
+	for mode in bare direct shared; do
+		echo "CPUS=2 tests/guest/run.sh $mode init"
+	done
+	echo "CPUS=2 TAG=dense tests/guest/run.sh shared init $dense"
+	echo "CPUS=2 TAG=inside tests/guest/run.sh shared init $inside"
 	# Everything at once; tests/guest/storms.py compares what was sent with what arrived.
 	for mode in bare direct; do
 		echo "CPUS=4 tests/guest/run.sh $mode stress"
@@ -152,7 +157,7 @@ cases | xargs -d '\n' -n 1 -P "$(nproc)" tests/pool sh -c || failed=1
 	tests/bench/figures.py "$out/direct-exits" "$out/shared-exits" || failed=1
 	tests/bench/pmis.py "$out/shared-pmi-long" || failed=1
 	tests/bench/records.py "$out" || failed=1
-	tests/guest/storms.py "$out"/*-stress-* || failed=1
+	tests/guest/storms.py smp_stress "$out"/*-stress-* || failed=1
 	echo "guest_runs $(cases | wc -l)"
 } > "$results"
 cat "$results"

@@ -1,13 +1,15 @@
 #!/usr/bin/python3 -B
 """What was sent in a run of tests/guest/stress.c and what arrived: the guest's counts, pmuvisor's and the machine's.
 
-storms.py DIRECTORY...: figures of these runs together, `name value` lines. judge.py asks about each run by itself.
+storms.py PREFIX DIRECTORY...: figures of these runs together, `name value` lines, the names led by PREFIX. judge.py asks
+about each run by itself.
 """
 import pathlib
 import re
 import sys
 
 START, REPORT, PRINTED = 110, 111, 112  # tests/guest/lib/mark.h: MARK_STORM; before the first processor's report, after it
+TICKS = 51_200_000                  # in an emulated second, docs/test-machine.md
 SAMPLED = 0                         # the guest's counter
 UNSEEN_PERIODS = 64                 # of the host's, from an INIT to where the guest sets up LVTPC
 GUEST = re.compile(r"^# storm (\d+) sent (\d+) (\d+) resent (\d+) taken (\d+) (\d+) restarts (\d+) pmis (\d+) unseen (\d+)")
@@ -23,6 +25,8 @@ def read_marks(text):
         name, value = line.split()[:2]
         if name in ("mark", "end"):
             block = marks.setdefault(int(value) if name == "mark" else name, {})
+        elif name == "ticks":
+            block[name] = int(value)
         elif match := re.fullmatch(r"cpu(\d+)_(.*)", name):
             block.setdefault(int(match[1]), {})[match[2]] = int(value)
     return marks
@@ -98,16 +102,24 @@ def complaints(mode, directory):
 
 
 def main():
-    runs = [read(pathlib.Path(directory)) for directory in sys.argv[1:]]
+    prefix, *directories = sys.argv[1:]
+    runs = [read(pathlib.Path(directory)) for directory in directories]
     processors = [processor for run in runs for processor in run]
+    ticks = sum(run[0].marks["end"]["ticks"] - run[0].marks[START]["ticks"] for run in runs if run)
     lost = sum(len(processor.complaints()) for processor in processors)
-    print("smp_stress_runs", len(runs))
-    print("smp_stress_interrupts", sum(processor.ipis for processor in processors))
-    print("smp_stress_nmis", sum(processor.nmis for processor in processors))
-    print("smp_stress_inits", sum(processor.since("inits_taken") for processor in processors))
-    print("smp_stress_guest_pmis", sum(processor.pmis for processor in processors))
-    print("smp_stress_host_pmis", sum(processor.host_pmis for processor in processors))
-    print("smp_stress_lost", lost)
+    figures = {
+        "runs": len(runs),
+        "seconds": ticks // TICKS,
+        "instructions_per_second": sum(processor.since("instructions") for processor in processors) * TICKS // ticks,
+        "interrupts": sum(processor.ipis for processor in processors),
+        "nmis": sum(processor.nmis for processor in processors),
+        "inits": sum(processor.since("inits_taken") for processor in processors),
+        "guest_pmis": sum(processor.pmis for processor in processors),
+        "host_pmis": sum(processor.host_pmis for processor in processors),
+        "lost": lost,
+    }
+    for name, value in figures.items():
+        print(f"{prefix}_{name} {value}")
     return bool(lost) or not all(runs)
 
 

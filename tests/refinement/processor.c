@@ -5,14 +5,16 @@
 
 #include "tests/machine/pmu_private.h"
 
-#define MSR_IA32_APIC_BASE  0x1b
-#define MSR_X2APIC_LVTPC    0x834
-#define MSR_X2APIC_SELF_IPI 0x83f
-#define APIC_BASE_DEFAULT   UINT64_C(0xfee00900) /* enabled, boot processor */
-#define APIC_BASE_X2APIC    BIT(10)
-#define LVTPC_IMPLEMENTED   UINT64_C(0x117ff)
-#define GUEST_TICKS         2
-#define HANDLER             UINT64_C(0x8000) /* of whatever comes */
+#define MSR_IA32_APIC_BASE    0x1b
+#define MSR_X2APIC_SPURIOUS   0x80f
+#define MSR_X2APIC_LVTPC      0x834
+#define APIC_SPURIOUS_ENABLED 0x1ff /* in every plan */
+#define MSR_X2APIC_SELF_IPI   0x83f
+#define APIC_BASE_DEFAULT     UINT64_C(0xfee00900) /* enabled, boot processor */
+#define APIC_BASE_X2APIC      BIT(10)
+#define LVTPC_IMPLEMENTED     UINT64_C(0x117ff)
+#define GUEST_TICKS           2
+#define HANDLER               UINT64_C(0x8000) /* of whatever comes */
 
 static void deliver_pmi(void *opaque, enum pmu_model_delivery mode, unsigned vector)
 {
@@ -127,9 +129,9 @@ static bool read_apic(const struct processor *cpu, uint32_t msr, uint64_t *value
 		*value = APIC_BASE_DEFAULT | (cpu->x2apic ? APIC_BASE_X2APIC : 0);
 		return true;
 	}
-	if (msr != MSR_X2APIC_LVTPC || !cpu->x2apic)
+	if ((msr != MSR_X2APIC_LVTPC && msr != MSR_X2APIC_SPURIOUS) || !cpu->x2apic)
 		return false;
-	*value = pmu_model_read_lvtpc(cpu->model);
+	*value = msr == MSR_X2APIC_LVTPC ? pmu_model_read_lvtpc(cpu->model) : APIC_SPURIOUS_ENABLED;
 	return true;
 }
 

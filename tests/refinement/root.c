@@ -192,10 +192,11 @@ uint64_t reg_read_physical(const struct hv_window *aperture, uint64_t pa)
 
 uint32_t reg_read_xapic(const struct hv_window *apic, unsigned offset)
 {
-	uint32_t value = pmu_model_read_lvtpc(hw.guest.model);
+	bool spurious = offset == APIC_SPURIOUS;
+	uint32_t value = spurious ? SPURIOUS_ENABLE : pmu_model_read_lvtpc(hw.guest.model);
 
 	(void)apic;
-	if (hw.guest.x2apic || offset != APIC_LVTPC)
+	if (hw.guest.x2apic || (offset != APIC_LVTPC && !spurious))
 		difference("pmuvisor reads APIC register %#x where there is none", offset);
 	root_retire();
 	return value;

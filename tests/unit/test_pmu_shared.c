@@ -21,7 +21,7 @@ static struct cpu cpu;
 static struct hv_config config;
 static uint64_t status, counters[36], interrupting, inuse, enabled, pebs_enable;
 static uint32_t lvtpc;
-static bool inuse_pebs;
+static bool inuse_pebs, apic_enabled;
 static uint64_t sampled, sampled_rip;
 static unsigned samples;
 
@@ -152,6 +152,11 @@ bool apic_is_x2apic(void)
 	return true;
 }
 
+bool apic_is_enabled(void)
+{
+	return apic_enabled;
+}
+
 uint32_t apic_read(unsigned offset)
 {
 	assert_int_equal(offset, APIC_LVTPC);
@@ -189,6 +194,7 @@ static const struct hv_ops ops = { .nmi_blocked = nmi_blocked, .read = read_gues
 static int setup(void **state)
 {
 	(void)state;
+	apic_enabled = true;
 	cpu = (struct cpu){ .ops = &ops, .x2apic = true };
 	config = (struct hv_config){ .host_counters = 2, .nr_events = 1 };
 	config.events[0] = (struct config_event){
@@ -484,6 +490,19 @@ static void lvtpc_finds_what_came_while_it_could_not(void **state)
 	assert_true(counters[6] > 5);
 }
 
+/* Its entry is masked then, and says nothing of whether an NMI was a PMI. */
+static void an_nmi_while_the_apic_is_disabled_is_the_guest_s(void **state)
+{
+	(void)state;
+	pmu_reset(&cpu);
+	lvtpc = LVT_MASKED | LVT_NMI;
+	apic_enabled = false;
+	pmu_nmi(&cpu);
+	assert_true(cpu.nmi.pending);
+	assert_int_equal(cpu.pmu.stats.guest_nmis, 1);
+	assert_int_equal(cpu.pmu.stats.guest_pmis, 0);
+}
+
 static void modes_change_around_armed_bits(void **state)
 {
 	(void)state;
@@ -549,6 +568,7 @@ int main(void)
 		cmocka_unit_test_setup(init_ends_a_window, setup),
 		cmocka_unit_test_setup(init_in_direct_mode, setup),
 		cmocka_unit_test_setup(lvtpc_finds_what_came_while_it_could_not, setup),
+		cmocka_unit_test_setup(an_nmi_while_the_apic_is_disabled_is_the_guest_s, setup),
 		cmocka_unit_test_setup(modes_change_around_armed_bits, setup),
 		cmocka_unit_test_setup(in_use_with_pebs, setup),
 		cmocka_unit_test_setup(metrics_go_with_their_counter, setup),

@@ -6,6 +6,7 @@
 %define SAVED_CR4	PAGE_SIZE - 56
 %define SAVED_EFER	PAGE_SIZE - 52
 %define SAVED_ENTRY	PAGE_SIZE - 48
+%define START_NMIS	PAGE_SIZE - 40
 %define STACK_SIZE	16384			; smp.c
 %define MSR_IA32_EFER	0xc0000080
 %define CODE32		0x08
@@ -40,6 +41,12 @@ ap_start:
 	or	al, 1
 	mov	cr0, eax
 	o32 jmp	far [AT(far_protected)]
+
+; An NMI that waited for the SIPI comes before the first instruction.
+global ap_start_nmi
+ap_start_nmi:
+	inc	word [cs:START_NMIS]
+	iret
 
 bits 32
 protected:

@@ -8,6 +8,8 @@
 
 /* Register offsets in the xAPIC page. SDM Vol. 3A, "Local APIC Register Address Map". */
 #define APIC_ID           0x020
+#define APIC_TPR          0x080
+#define APIC_LDR          0x0d0
 #define APIC_EOI          0x0b0
 #define APIC_SVR          0x0f0
 #define SVR_ENABLE        0x100
@@ -26,6 +28,7 @@
 #define APIC_LVT_LINT0    0x350
 #define APIC_LVT_LINT1    0x360
 #define APIC_LVT_ERROR    0x370
+#define APIC_REGISTERS    0x40 /* at offsets of 16 bytes each */
 #define APIC_TIMER_COUNT  0x380
 #define APIC_TIMER_DIVIDE 0x3e0
 #define TIMER_DIVIDE_BY_1 0xb

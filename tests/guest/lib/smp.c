@@ -23,11 +23,12 @@ struct start_page {
 	uint8_t code[PAGE_SIZE - 64];
 	uint32_t cr0, cr3, cr4, efer;
 	uint64_t entry;
-	uint64_t unused[5];
+	volatile uint64_t nmis;
+	uint64_t unused[4];
 };
 _Static_assert(sizeof(struct start_page) == PAGE_SIZE, "ap_start.asm");
 
-extern const uint8_t ap_start[], ap_start_end[], ap_entry[];
+extern const uint8_t ap_start[], ap_start_nmi[], ap_start_end[], ap_entry[];
 /* ap_start.asm comes here on the stack of the processor's number. */
 void smp_enter(unsigned number);
 
@@ -37,6 +38,7 @@ static struct {
 	void (*volatile task)(void);
 	volatile bool running;
 	uint64_t apic_base;
+	uint32_t apic[APIC_REGISTERS]; /* by the register's offset / 16, as found */
 } processors[SMP_MAX];
 
 static bool wait_for(const volatile bool *flag, bool value, uint64_t ticks)
@@ -55,10 +57,23 @@ unsigned smp_processors(void)
 	return processors_there < SMP_MAX ? processors_there : SMP_MAX;
 }
 
+static void note_apic(unsigned number)
+{
+	static const uint16_t offsets[] = { APIC_TPR,        APIC_SVR,       APIC_LVT_TIMER,  APIC_LVT_THERMAL,
+					    APIC_LVTPC,      APIC_ISR,       APIC_ISR + 0x10, APIC_ISR + 0x20,
+					    APIC_ISR + 0x30, APIC_LVT_LINT0, APIC_LVT_LINT1,  APIC_TIMER_DIVIDE };
+
+	processors[number].apic_base = rdmsr(MSR_IA32_APIC_BASE);
+	for (unsigned i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++)
+		processors[number].apic[offsets[i] / 16] = apic_read(offsets[i]);
+	if (!(processors[number].apic_base & APIC_BASE_X2APIC)) /* there it follows from the ID */
+		processors[number].apic[APIC_LDR / 16] = apic_read(APIC_LDR);
+}
+
 void smp_enter(unsigned number)
 {
 	trap_init(number);
-	processors[number].apic_base = rdmsr(MSR_IA32_APIC_BASE);
+	note_apic(number);
 	apic_init_other();
 	processors[number].task = NULL;
 	processors[number].running = true;
@@ -82,6 +97,14 @@ static struct start_page *low_page(void)
 	return NULL;
 }
 
+/* Where INIT has the interrupt table: at address 0. */
+static void real_mode_vector(unsigned vector, const struct start_page *page, uint32_t offset)
+{
+	uint64_t address = 4 * vector;
+
+	asm volatile("movl %0, (%1)" : : "r"((uint32_t)((uint64_t)page >> 4) << 16 | offset), "r"(address) : "memory");
+}
+
 /* Returns the vector for a SIPI. */
 static uint32_t prepare(void)
 {
@@ -89,6 +112,8 @@ static uint32_t prepare(void)
 
 	for (unsigned i = 0; ap_start + i < ap_start_end; i++)
 		page->code[i] = ap_start[i];
+	real_mode_vector(VECTOR_NMI, page, (uint32_t)(ap_start_nmi - ap_start));
+	page->nmis = 0;
 	page->cr0 = (uint32_t)read_cr0();
 	page->cr3 = (uint32_t)read_cr3();
 	page->cr4 = (uint32_t)read_cr4();
@@ -117,17 +142,50 @@ bool smp_start(unsigned number)
 	return start(number, prepare());
 }
 
+static uint32_t startup_vector;
+
+void smp_init(unsigned number)
+{
+	startup_vector = prepare();
+	processors[number].running = false;
+	apic_send(number, ICR_INIT | ICR_ASSERT);
+}
+
+void smp_startup(unsigned number)
+{
+	apic_send(number, ICR_STARTUP | ICR_ASSERT | startup_vector);
+}
+
+void smp_forget_start(unsigned number)
+{
+	processors[number].running = false;
+	low_page()->nmis = 0;
+}
+
+bool smp_started(unsigned number, uint64_t ticks)
+{
+	return wait_for(&processors[number].running, true, ticks);
+}
+
+unsigned smp_nmis_at_start(void)
+{
+	return (unsigned)low_page()->nmis;
+}
+
+uint32_t smp_apic_at_start(unsigned number, unsigned offset)
+{
+	return processors[number].apic[offset / 16];
+}
+
 bool smp_restart(unsigned number, uint64_t ticks)
 {
 	static const bool never;
-	uint32_t startup = ICR_STARTUP | ICR_ASSERT | prepare();
 
-	processors[number].running = false;
-	apic_send(number, ICR_INIT | ICR_ASSERT);
+	smp_init(number);
 	wait_for(&never, true, ticks);
-	apic_send(number, startup);
-	apic_send(number, startup);
-	return wait_for(&processors[number].running, true, AFTER_SIPI);
+	smp_startup(number);
+	smp_startup(number);
+	return smp_started(number, AFTER_SIPI);
 }
 
 unsigned smp_start_all(void)

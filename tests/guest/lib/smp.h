@@ -17,6 +17,16 @@ unsigned smp_start_all(void);
 bool smp_start(unsigned number);
 /* The same with both SIPIs in any case, so many ticks of the time-stamp counter after the INIT. */
 bool smp_restart(unsigned number, uint64_t ticks);
+/* The parts of it: INIT; one SIPI; whether it has come back, within so many ticks. */
+void smp_init(unsigned number);
+void smp_startup(unsigned number);
+bool smp_started(unsigned number, uint64_t ticks);
+/* As if it had not, and taken no NMI then. */
+void smp_forget_start(unsigned number);
+/* NMIs that a processor took before its first instruction, since the last smp_init(). */
+unsigned smp_nmis_at_start(void);
+/* A register of its local APIC as it had it then: those that smp.c notes. */
+uint32_t smp_apic_at_start(unsigned number, unsigned offset);
 /* IA32_APIC_BASE as another one had it when it started last. */
 uint64_t smp_apic_base_at_start(unsigned number);
 /* Lets another one run `task`, which it does between the tasks with interrupts disabled. */
