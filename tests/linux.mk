@@ -3,7 +3,7 @@ LINUX		:= $(BUILD)/linux
 LINUX_CFLAGS	:= -std=gnu11 -O2 -g $(WARN) -MMD -MP -ffreestanding -fno-stack-protector -fcf-protection=none -fno-pie \
 		   -fno-asynchronous-unwind-tables -I.
 LINUX_LDFLAGS	:= -nostdlib -static -Wl,--build-id=none
-LINUX_PROGRAMS	:= $(addprefix $(LINUX)/,count pmi path each machine)
+LINUX_PROGRAMS	:= $(addprefix $(LINUX)/,count pmi path each kexec machine)
 
 $(LINUX)/vmlinuz: tests/linux/packages.sh
 	tests/linux/packages.sh $(LINUX)
@@ -11,15 +11,22 @@ $(LINUX)/vmlinuz: tests/linux/packages.sh
 $(LINUX)/lockup.ko: tests/linux/module.sh tests/linux/lockup.asm $(LINUX)/vmlinuz
 	tests/linux/module.sh $(LINUX)/packages/linux-image-*.deb $(filter %.asm,$^) $@
 
-LINUX_SCRIPTS	:= $(addprefix tests/linux/,init profiles.sh smp.sh nmi.sh)
+LINUX_SCRIPTS	:= $(addprefix tests/linux/,init profiles.sh smp.sh nmi.sh kexec.sh)
 LINUX_FILES	:= $(LINUX_SCRIPTS) $(LINUX_PROGRAMS) $(LINUX)/lockup.ko
 
 $(LINUX)/initrd.img: tests/linux/initrd.sh $(LINUX_FILES) $(LINUX)/vmlinuz
 	tests/linux/initrd.sh $(LINUX)/root $(LINUX_FILES) $@
 
+# A kernel and its first file system for a kernel to start. It comes before the other, compressed one.
+$(LINUX)/kexec.img: $(LINUX)/vmlinuz $(LINUX)/initrd.img
+	cd $(LINUX) && printf '%s\n' vmlinuz initrd.img | \
+		cpio --quiet --reproducible --owner=0:0 --format=newc --create >$(@F).part
+	mv $@.part $@
+
 $(LINUX)/count: $(addprefix $(LINUX)/,count.o event.o loops.o sys.o)
 $(LINUX)/pmi: $(addprefix $(LINUX)/,pmi.o event.o loops.o sys.o)
 $(LINUX)/each: $(addprefix $(LINUX)/,each.o loops.o sys.o)
+$(LINUX)/kexec: $(addprefix $(LINUX)/,kexec.o sys.o)
 $(LINUX)/path: $(addprefix $(LINUX)/,path.o paths.o sys.o)
 $(LINUX)/machine: $(addprefix $(LINUX)/,machine.o sys.o)
 # The global symbols stay: perf report shows them.
@@ -44,7 +51,7 @@ $(LINUX)/start.so: $(LINUX)/start.o
 $(LINUX)/start.efi: $(LINUX)/start.so
 	$(EFI_OBJCOPY)
 
-LINUX_GUEST	:= $(LINUX)/vmlinuz $(LINUX)/initrd.img $(LINUX)/start.efi
+LINUX_GUEST	:= $(LINUX)/vmlinuz $(LINUX)/initrd.img $(LINUX)/kexec.img $(LINUX)/start.efi
 
 linux: $(LINUX_GUEST)
 .PHONY: linux

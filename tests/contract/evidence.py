@@ -3,7 +3,8 @@ import re
 
 MODES = ("bare", "direct", "shared")
 UNDER_PMUVISOR = ("direct", "shared")
-MACHINES = ("icelake", "sapphire_rapids", "arrow_lake", "cpus2", "cpus4")  # a run on the first isn't called after it
+# What a run is called after: a processor, but for the first; several of it; or a kernel that starts another.
+MACHINES = ("icelake", "sapphire_rapids", "arrow_lake", "cpus2", "cpus4", "kexec", "crash")
 # Make targets whose recipe runs under tests/record.
 RECORDED = ("bad-config", "demo-test", "profile-test", "refinement", "round-trip", "serial-grammar")
 GUEST_SOURCES = ("tests/guest", "tests/bench", "tests/machine/vmx")

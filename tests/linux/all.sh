@@ -33,8 +33,12 @@ runs() {
 	# Both record branches: the guest's profiles stay as they are, and the host has its own.
 	run "" both lbr
 	MODEL=sapphire_rapids run sapphire_rapids- both lbr
+	CPUS=4 run crash- shared crash
 	intel direct
+	CPUS=2 run kexec- direct kexec
 	intel bare
+	CPUS=4 run crash- bare crash
+	CPUS=2 run kexec- bare kexec
 	for mode in bare direct; do
 		MODEL=zen4 run zen4- $mode $ZEN4
 	done
@@ -79,6 +83,8 @@ judge() {
 	for prefix in "" sapphire_rapids- arrow_lake- cpus2- cpus4-; do
 		check "$here/compare" $(of "$prefix" bare direct shared)
 	done
+	check "$here/compare" $(of crash- bare shared)
+	check "$here/compare" $(of kexec- bare direct)
 	check "$here/compare-profiles" $ICELAKE $(of "" bare direct shared)
 	check "$here/compare-profiles" $SAPPHIRE_RAPIDS $(of sapphire_rapids- bare direct shared)
 	check "$here/compare-profiles" $ARROW_LAKE $(of arrow_lake- bare direct shared)

@@ -43,7 +43,7 @@ watchdog() {
 
 # Busy for seconds, not locked up: a counter's NMI has each processor looked at, and there is nothing to say.
 busy() {
-	local cpu before
+	local cpu
 	for cpu in $(seq 0 $((cpus - 1))); do
 		interrupts_of NMI "$cpu" >/tmp/nmis$cpu
 	done

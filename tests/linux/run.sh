@@ -28,18 +28,27 @@ case "$mode $model" in
 *) counters=6 ;;
 esac
 
+# What a kernel gets that starts another, which then runs the scenario `again`.
+second=
+case " $*" in
+*kexec* | *crash*)
+	PARAMETERS="initrd=\\kexec.img $PARAMETERS crashkernel=192M"
+	second=$linux/kexec.img:kexec.img
+	;;
+esac
+
 mkdir -p "$out"
 if [ "$mode" = bare ]; then
 	echo "$PARAMETERS expected=$counters cpus=$cpus $*" >"$out/cmdline.txt"
 	"$root/tools/image.sh" "$out/disk.img" "$linux/start.efi:EFI/BOOT/BOOTX64.EFI" "$linux/vmlinuz:vmlinuz" \
-		"$linux/initrd.img:initrd.img" "$out/cmdline.txt:cmdline.txt"
+		"$linux/initrd.img:initrd.img" $second "$out/cmdline.txt:cmdline.txt"
 else
 	{
 		cat "$here/$mode.conf"
 		printf '%s\n' 'guest = \vmlinuz' "guest-args = $PARAMETERS expected=$counters cpus=$cpus $*"
 	} >"$out/pmuvisor.conf"
 	"$root/tools/image.sh" "$out/disk.img" "$root/build/pmuvisor.efi:EFI/BOOT/BOOTX64.EFI" "$linux/vmlinuz:vmlinuz" \
-		"$linux/initrd.img:initrd.img" "$out/pmuvisor.conf:EFI/BOOT/pmuvisor.conf"
+		"$linux/initrd.img:initrd.img" $second "$out/pmuvisor.conf:EFI/BOOT/pmuvisor.conf"
 fi
 
 status=0
@@ -61,7 +70,7 @@ for word; do
 	case $word in
 	test=*)
 		grep -q '^ok ' "$out/console" || fail "nothing was checked."
-		for scenario in $(echo "${word#test=}" | tr , ' '); do
+		for scenario in $(echo "${word#test=}" | tr , ' ') ${second:+again}; do
 			grep -qx "done $scenario" "$out/console" || fail "the scenario $scenario did not end."
 		done
 		;;
