@@ -22,7 +22,7 @@
 #define HV_BASE       UINT64_C(0xffffffff80000000) /* in the top 2 GiB: the kernel code model reaches it */
 #define HV_WINDOWS_VA UINT64_C(0xffffffffc0000000) /* two pages for each CPU, see struct hv_window */
 
-#define SAMPLE_RING_SIZE (64 * 1024) /* bytes for each CPU, if the configuration asks for samples */
+#define SAMPLE_RING_SIZE (68 * 1024) /* bytes for each CPU, if the configuration asks for samples */
 
 #define HV_IMAGE_MAGIC UINT64_C(0x524f534956554d50) /* "PMUVISOR" */
 

@@ -46,6 +46,14 @@ uint64_t console_fifo_ticks(uint64_t tsc_hz)
 	return tsc_hz * UART_FIFO * BITS_ON_WIRE / console.baud;
 }
 
+/* Of `n` characters from this place on, those that lie side by side. */
+static unsigned up_to_end(uint64_t place, unsigned n)
+{
+	unsigned left = QUEUE_SIZE - (unsigned)(place % QUEUE_SIZE);
+
+	return n < left ? n : left;
+}
+
 void console_write(const char *start, const struct text *text)
 {
 	unsigned length = (unsigned)(text->at - start);
@@ -54,16 +62,27 @@ void console_write(const char *start, const struct text *text)
 		console.lost += length;
 		return;
 	}
-	for (unsigned i = 0; i < length; i++)
-		console.queue[console.head++ % QUEUE_SIZE] = start[i];
+	while (length) {
+		unsigned n = up_to_end(console.head, length);
+
+		__builtin_memcpy(console.queue + console.head % QUEUE_SIZE, start, n);
+		console.head += n;
+		start += n;
+		length -= n;
+	}
 }
 
 void console_drain(void)
 {
 	unsigned room = console_queued() ? uart_room(console.port) : 0;
 
-	for (; room && console_queued(); room--)
-		uart_put(console.port, console.queue[console.tail++ % QUEUE_SIZE]);
+	while (room && console_queued()) {
+		unsigned n = up_to_end(console.tail, room < console_queued() ? room : console_queued());
+
+		uart_send(console.port, console.queue + console.tail % QUEUE_SIZE, n);
+		console.tail += n;
+		room -= n;
+	}
 }
 
 void console_flush(void)

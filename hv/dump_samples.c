@@ -8,18 +8,11 @@
 #include "arch/x86/uart.h"
 #include "frame.h"
 
-#define FRAME_WORDS (4 * FRAME_SAMPLES) /* a frame's worth, of samples without branches */
-
-static uint64_t words_in(const struct sample_ring *ring)
-{
-	return __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE) - __atomic_load_n(&ring->tail, __ATOMIC_RELAXED);
-}
-
 bool dump_samples_due(const struct cpu *cpu)
 {
 	const struct sample_ring *ring = sample_ring_of(cpu);
 
-	return ring && words_in(ring) >= FRAME_WORDS;
+	return ring && sample_waiting(ring) >= SAMPLE_ENOUGH;
 }
 
 /* Those of the next CPU first, so that none has to wait for all of another's. */

@@ -3,8 +3,6 @@
 #include "cpu.h"
 #include "dump.h"
 
-#define SAMPLE_HEAD 4 /* words before the branches */
-
 /* The last word of the head. */
 #define INFO_EVENT    BITS(7, 0)
 #define INFO_CPL      BITS(9, 8)
@@ -65,28 +63,35 @@ static void locate(struct cpu *cpu, struct sample *sample, bool counts_root)
 	sample->cpl = sample->root ? 0 : (unsigned)cpu->ops->read(cpu, GUEST_CPL);
 }
 
+static unsigned branches_of(const struct cpu *cpu)
+{
+	unsigned most = sample_branches(cpu), captured = cpu->pmu.lbr.nr_branches;
+
+	return captured < most ? captured : most;
+}
+
 void sample_take(struct cpu *cpu, uint64_t counters, bool captured)
 {
 	struct sample_ring *ring = sample_ring_of(cpu);
 	const struct pmu *pmu = &cpu->pmu;
 	struct sample sample;
-	unsigned most;
 
 	if (!ring)
 		return;
 	sample.tsc = reg_rdtsc();
 	sample.cr3 = cpu->ops->read(cpu, GUEST_CR3);
-	most = captured ? sample_branches(cpu) : 0;
-	sample.nr_branches = most < pmu->lbr.nr_branches ? most : pmu->lbr.nr_branches;
-	for (sample.event = 0; sample.event < pmu->nr_events; sample.event++) {
-		uint64_t counter = BIT(pmu->events[sample.event].counter);
+	sample.nr_branches = captured ? branches_of(cpu) : 0;
+	for (unsigned i = 0; i < pmu->nr_events; i++) {
+		uint64_t counter = BIT(pmu->events[i].counter);
 
 		if (!(counters & counter))
 			continue;
+		sample.event = i;
 		locate(cpu, &sample, pmu->host_in_host & counter);
 		put(ring, &sample, pmu->lbr.branches);
 	}
-	dump_samples_wait(cpu);
+	if (sample_waiting(ring) >= SAMPLE_ENOUGH)
+		dump_samples_wait(cpu);
 }
 
 static uint64_t word_at(const struct sample_ring *ring, uint64_t place)

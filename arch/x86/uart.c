@@ -57,7 +57,7 @@ bool uart_idle(uint16_t port)
 	return in(port + UART_LINE_STATUS) & STATUS_IDLE;
 }
 
-void uart_put(uint16_t port, char c)
+void uart_send(uint16_t port, const char *characters, unsigned n)
 {
-	out(port + UART_DATA, (uint8_t)c);
+	asm volatile("rep outsb" : "+S"(characters), "+c"(n) : "d"((uint16_t)(port + UART_DATA)) : "memory");
 }

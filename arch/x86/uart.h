@@ -13,6 +13,7 @@ bool uart_init(uint16_t port, uint32_t baud);
 unsigned uart_room(uint16_t port);
 /* Has the last character left the wire? */
 bool uart_idle(uint16_t port);
-void uart_put(uint16_t port, char c);
+/* Not more than it takes. */
+void uart_send(uint16_t port, const char *characters, unsigned n);
 
 #endif

@@ -318,14 +318,14 @@ bool hardware_needs_lvtpc(void)
 
 void hardware_check_host(void)
 {
+	const struct sample_ring *ring = sample_ring_of(&hw.cpu);
 	uint64_t status = 0;
 
 	hw.quiet = true;
 	processor_rdmsr(&hw.guest, hw.status_msr, &status);
 	truth_check(&hw.truth, &hw.cpu.pmu, status);
-	if (sample_ring_of(&hw.cpu)->sent != hw.cpu.pmu.stats.host_pmis)
-		difference("%" PRIu64 " samples of %" PRIu64 " host PMIs", sample_ring_of(&hw.cpu)->sent,
-			   hw.cpu.pmu.stats.host_pmis);
+	if (ring->taken != hw.cpu.pmu.stats.host_pmis)
+		difference("%" PRIu64 " samples of %" PRIu64 " host PMIs", ring->taken, hw.cpu.pmu.stats.host_pmis);
 	hw.quiet = false;
 }
 

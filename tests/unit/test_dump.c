@@ -727,7 +727,7 @@ static void samples_are_announced(void **state)
 	}
 	assert_null(strstr(output, "pmuvisor samples"));
 	assert_non_null(strstr(output,
-			       "\n  samples branches 0 ring 65536 ticks 1024\n"
+			       "\n  samples branches 0 ring 69632 ticks 1024\n"
 			       "  sampled 1 event cycles in host at kernel period 1000\n"
 			       "  image at 0x3ff83000 bytes 139264 guid D6A2CB7F-6A18-4E2F-B43B-9920A733700A name "
 			       "DxeCore\n"
