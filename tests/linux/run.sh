@@ -2,7 +2,8 @@
 # Usage: run.sh MODE OUT WORD...
 # Boots Linux on the test machine with the words on its command line, bare or under pmuvisor with MODE.conf, and judges
 # what it printed. OUT, whose last part is the run's name, gets the consoles, the machine's statistics and `figures`,
-# "name value" lines. DEADLINE: in ticks of the machine. MODEL: of the processor. CPUS: how many, 1 if not given.
+# "name value" lines. DEADLINE: in ticks of the machine. MODEL: of the processor. CPUS: how many, 1 if not given. IPS: instructions
+# of one of them in an emulated second, if not the usual.
 set -eu
 
 # What isn't measured here and costs time is off.
@@ -53,7 +54,7 @@ fi
 
 status=0
 "$root/tests/machine/run" --disk "$out/disk.img" --out "$out" --deadline "${DEADLINE:-20000000000}" \
-	--model "$model" --cpus "$cpus" || status=$?
+	--model "$model" --cpus "$cpus" ${IPS:+--ips "$IPS"} || status=$?
 rm "$out/disk.img"
 tr -d '\r' <"$out/com1.txt" >"$out/console"
 sed -n 's/^figure //p' "$out/console" >"$out/figures"
