@@ -97,6 +97,8 @@ cases() {
 	done
 	echo "tests/guest/run.sh direct exits 'event = instructions:host' $quiet"
 	echo "tests/guest/run.sh shared exits 'event = instructions' $quiet"
+	echo "CPUS=2 tests/guest/run.sh direct smp_cost 'event = instructions:host' $quiet"
+	echo "CPUS=2 tests/guest/run.sh shared smp_cost 'event = instructions:guest period=1000000000000' $quiet"
 	for mode in direct shared; do
 		[ $mode = direct ] && event="'event = instructions:host'" || event="'event = instructions'"
 		echo "tests/guest/run.sh $mode pebs_cost $event $quiet"
@@ -157,6 +159,7 @@ cases | xargs -d '\n' -n 1 -P "$(nproc)" tests/pool sh -c || failed=1
 	tests/bench/figures.py "$out/direct-exits" "$out/shared-exits" || failed=1
 	tests/bench/pmis.py "$out/shared-pmi-long" || failed=1
 	tests/bench/records.py "$out" || failed=1
+	tests/bench/smp.py "$out/direct-smp_cost-cpus2" "$out/shared-smp_cost-cpus2" || failed=1
 	tests/guest/storms.py smp_stress "$out"/*-stress-* || failed=1
 	echo "guest_runs $(cases | wc -l)"
 } > "$results"
