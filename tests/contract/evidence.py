@@ -4,7 +4,7 @@ import re
 MODES = ("bare", "direct", "shared")
 UNDER_PMUVISOR = ("direct", "shared")
 # What a run is called after: a processor, but for the first; several of it; or a kernel that starts another.
-MACHINES = ("icelake", "sapphire_rapids", "arrow_lake", "cpus2", "cpus4", "kexec", "crash")
+MACHINES = ("icelake", "sapphire_rapids", "arrow_lake", "cpus2", "cpus4", "zen3", "zen4", "kexec", "crash")
 # Make targets whose recipe runs under tests/record.
 RECORDED = ("bad-config", "demo-test", "profile-test", "refinement", "round-trip", "serial-grammar")
 GUEST_SOURCES = ("tests/guest", "tests/bench", "tests/machine/vmx")
@@ -38,7 +38,7 @@ class Evidence:
         return path.read_text(errors="replace").replace("\r", "") if self.fresh(path) else ""
 
     def guest(self, name, words):
-        """All runs of tests/guest/NAME.c passed, among them one of each mode or tag; of both modes if none is named."""
+        """All runs of tests/guest/NAME.c passed, among them one of each mode or tag or of several at once; of both modes if none is named."""
         if not any((self.root / source / f"{name}.c").exists() for source in GUEST_SOURCES):
             return [f"there is no guest {name}"]
         runs = {}
@@ -48,7 +48,7 @@ class Evidence:
                 runs[directory.name] = ({mode, *rest.split("-")[1:]}, self.read(directory / "verdict"))
         wrong = [f"guest {run} failed" for run, (_, verdict) in sorted(runs.items()) if not verdict.startswith("ok ")]
         for word in words or UNDER_PMUVISOR:
-            if not any(word in marks for marks, _ in runs.values()):
+            if not any(marks.issuperset(word.split()) for marks, _ in runs.values()):
                 wrong.append(f"no run {word} of guest {name}")
         return wrong
 

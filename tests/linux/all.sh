@@ -41,9 +41,8 @@ runs() {
 	CPUS=2 run kexec- bare kexec
 	for mode in bare direct; do
 		MODEL=zen4 run zen4- $mode $ZEN4
+		MODEL=zen3 run zen3- $mode bare,count
 	done
-	# AMD's older processors bare, so far.
-	MODEL=zen3 run zen3- bare bare,count
 	MODEL=zen4 CPUS=4 run zen4-cpus4- bare smp,nmi
 }
 
@@ -92,7 +91,9 @@ judge() {
 		check "$here/compare-profiles" lbr $(of "$prefix" bare both)
 		check captured $(of "$prefix" both)
 	done
-	check_amd "$here/compare" $(of zen4- bare direct)
+	for prefix in zen4- zen3-; do
+		check_amd "$here/compare" $(of "$prefix" bare direct)
+	done
 	check_amd "$here/compare-profiles" lbr $(of zen4- bare direct)
 	check_amd "$here/chains" $(of zen4- bare)
 	check "$here/pmis" $(of "" direct shared)
