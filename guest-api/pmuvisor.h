@@ -40,6 +40,15 @@ typedef long long pmuvisor_s64;
 
 #define PMUVISOR_FEATURE_VMMCALL 0x1u /* the instruction is VMMCALL */
 
+/*
+ * CPUID leaf 0x40000002, events, of the CPU it is executed on: EAX = how many may be open at a time, EBX = how many can
+ * count at a time, ECX = the shortest period, EDX = the shortest of events that count pmuvisor's own work.
+ */
+#define PMUVISOR_CPUID_EVENTS    0x40000002u
+#define PMUVISOR_EVENTS          16u
+#define PMUVISOR_MIN_PERIOD      1000u
+#define PMUVISOR_MIN_PERIOD_ROOT 10000u
+
 #define PMUVISOR_CALL_MAGIC 0x726f736976756d70ull /* "pmuvisor" */
 
 /*
@@ -49,7 +58,12 @@ typedef long long pmuvisor_s64;
 #define PMUVISOR_E_OPERATION (-1) /* there is no such operation */
 #define PMUVISOR_E_ARGUMENT                                                                                            \
 	(-2) /* a number out of range, a bit that must be 0, or a pair of bits of which one must be 1 */
-#define PMUVISOR_E_BUSY            (-3) /* more calls than the limit in CPUID: again in a millisecond */
+#define PMUVISOR_E_BUSY            (-3)  /* more calls than the limit in CPUID: again in a millisecond */
+#define PMUVISOR_E_EVENT           (-4)  /* there is no event of that name or number */
+#define PMUVISOR_E_PERIOD          (-5)  /* too short, or above 2^47 - 1, or none where a PMI is asked for */
+#define PMUVISOR_E_ID              (-6)  /* no event of that number is open on this CPU; or no number is given */
+#define PMUVISOR_E_FULL            (-7)  /* as many events are open as may be */
+#define PMUVISOR_E_COUNTERS        (-64) /* the host has left no counter for it */
 #define PMUVISOR_E_IS_HOSTS(error) ((error) <= -64)
 
 /*
@@ -65,8 +79,40 @@ typedef long long pmuvisor_s64;
 #define PMUVISOR_QUERY_TSC_HZ 1u /* ticks in a second, as pmuvisor has measured them: good to a few percent */
 /* 1: GLOBAL_* registers and RDPMC exit, as host events count in the guest; 0: not now. */
 #define PMUVISOR_QUERY_SHARED 2u
+#define PMUVISOR_QUERY_OPEN   3u /* bitmap of the events that are open */
 /* RDX = one of the statistics below. Returns it in RDX, of this CPU since pmuvisor started there, this exit too. */
 #define PMUVISOR_CALL_STATISTIC 4u
+/*
+ * Events count on counters that the host's own left free. RDX = what, RSI = the period, or 0. Opens one, disabled and at
+ * 0; returns its number, below PMUVISOR_EVENTS, in RDX.
+ */
+#define PMUVISOR_CALL_OPEN 5u
+/* RDX = a bitmap of such numbers. Either all of them are, at one instruction of the guest's, or there is an error. */
+#define PMUVISOR_CALL_CLOSE   6u
+#define PMUVISOR_CALL_ENABLE  7u
+#define PMUVISOR_CALL_DISABLE 8u
+#define PMUVISOR_CALL_RESET   9u /* count and overflows are 0, and a period begins; the times go on */
+/*
+ * RDX = one number. Returns RDX = its count, RSI and RDI = for how many TSC ticks it has been enabled, and of these
+ * been counting; RBX = how often its period has ended.
+ */
+#define PMUVISOR_CALL_READ 10u
+
+/* What an event counts: by name, or the event and unit mask of the processor's manual. One of each pair at least. */
+#define PMUVISOR_EVENT_SELECT       0xffull
+#define PMUVISOR_EVENT_UMASK        0xff00ull
+#define PMUVISOR_EVENT_USER         0x10000ull  /* at privilege levels 1 to 3, */
+#define PMUVISOR_EVENT_KERNEL       0x20000ull  /* at level 0; */
+#define PMUVISOR_EVENT_GUEST        0x40000ull  /* in the guest, */
+#define PMUVISOR_EVENT_HOST         0x80000ull  /* in pmuvisor, which is at level 0 */
+#define PMUVISOR_EVENT_PMI          0x100000ull /* each period's end is a PMI, by the guest's LVTPC */
+#define PMUVISOR_EVENT_NAME         0xff000000ull
+#define PMUVISOR_EVENT_NAMED(name)  ((pmuvisor_u64)(name) << 24)
+#define PMUVISOR_NAME_INSTRUCTIONS  1u
+#define PMUVISOR_NAME_CYCLES        2u
+#define PMUVISOR_NAME_BRANCHES      3u
+#define PMUVISOR_NAME_BRANCH_MISSES 4u
+#define PMUVISOR_NAME_LLC_MISSES    5u
 
 /* Time is in ticks of the time-stamp counter. */
 #define PMUVISOR_STAT_TICKS            0u  /* since pmuvisor started here */

@@ -48,6 +48,8 @@ void answer_exit(struct cpu *cpu, const struct vm_exit *exit)
 	if (cpu->nmi.pending && comes_again(exit->reason) && deliver_nmi(cpu, exit))
 		return;
 	answer_instruction(cpu, exit);
+	if (cpu->pmu.told)
+		pmu_tell_guest(cpu);
 	if (cpu->nmi.pending)
 		deliver_nmi(cpu, exit);
 }

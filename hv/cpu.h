@@ -8,8 +8,10 @@
 #include "bits.h"
 #include "boot_info.h"
 #include "exit.h"
+#include "guest_event.h"
 #include "pmu.h"
 #include "report.h"
+#include "timer.h"
 
 /* The guest's general registers, saved and loaded by vmx_entry.asm / svm_entry.asm; RSP is in the VMCS or VMCB. */
 struct regs {
@@ -80,6 +82,8 @@ struct cpu {
 	struct cpu_time time;
 	struct report report;
 	struct call_limit call_limit;
+	struct timer timer;
+	struct guest_events guest_events;
 	struct vendor_cpu *vendor;
 	struct handoff *handoff; /* where it started from, while platform_knows_loader() */
 };

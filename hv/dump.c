@@ -123,7 +123,7 @@ static void become_printer(struct cpu *cpu)
 {
 	dump.printer = cpu->id + 1;
 	dump.ticked = reg_rdtsc();
-	cpu->ops->set_timer(cpu, console_fifo_ticks(cpu->boot->tsc_hz));
+	timer_set(cpu, TIMER_DUMP, console_fifo_ticks(cpu->boot->tsc_hz));
 }
 
 /* Unless one is under way. Who prints already goes on printing. */
@@ -240,10 +240,10 @@ void dump_tick(struct cpu *cpu)
 	uint64_t now = reg_rdtsc();
 
 	if (cpu->id == 0 || dump.printer == cpu->id + 1) {
-		cpu->ops->set_timer(cpu, tick_of_printer(cpu, now));
+		timer_set(cpu, TIMER_DUMP, tick_of_printer(cpu, now));
 	} else {
 		report_publish(cpu);
-		cpu->ops->set_timer(cpu, next_tick(cpu, now));
+		timer_set(cpu, TIMER_DUMP, next_tick(cpu, now));
 	}
 }
 

@@ -105,29 +105,61 @@ void dump_put_event(const struct config_event *config, struct text *text)
 	text_string(text, config->user ? config->kernel ? " at user,kernel" : " at user" : " at kernel");
 }
 
-static void put_event(const struct cpu *cpu, unsigned n, struct text *text)
+static void put_event(const struct config_event *config, uint64_t count, uint64_t overflows, struct text *text)
 {
-	const struct config_event *config = &cpu->boot->config.events[n];
-
-	dump_put_event(config, text);
-	text_name(text, "count", dump.shown->counts[n]);
+	text_string(text, " event ");
+	text_string(text, config->name);
+	text_string(text, config->guest ? config->host ? " in guest,host" : " in guest" : " in host");
+	text_string(text, config->user ? config->kernel ? " at user,kernel" : " at user" : " at kernel");
+	text_name(text, "count", count);
 	if (config->period) {
 		text_name(text, "period", config->period);
-		text_name(text, "overflows", dump.shown->overflows[n]);
+		text_name(text, "overflows", overflows);
 	}
 	text_string(text, "\n");
+}
+
+static void put_host_event(const struct cpu *cpu, unsigned n, struct text *text)
+{
+	put_event(&cpu->boot->config.events[n], dump.shown->counts[n], dump.shown->overflows[n], text);
 }
 
 static void line_counter(const struct cpu *cpu, unsigned n, struct text *text)
 {
 	text_name(text, " counter", cpu->pmu.events[n].counter);
-	put_event(cpu, n, text);
+	put_host_event(cpu, n, text);
 }
 
 static void line_total_event(const struct cpu *cpu, unsigned n, struct text *text)
 {
 	text_string(text, " ");
-	put_event(cpu, n, text);
+	put_host_event(cpu, n, text);
+}
+
+/* Two lines for each. */
+static unsigned guest_event_lines(const struct cpu *cpu)
+{
+	(void)cpu;
+	return 2 * (unsigned)dump.report.nr_guest_events;
+}
+
+static void line_guest_event(const struct cpu *cpu, unsigned n, struct text *text)
+{
+	const struct report_guest_event *event = &dump.report.guest_events[n / 2];
+
+	(void)cpu;
+	text_name(text, n % 2 ? " guest-time" : " guest-event", event->id);
+	if (n % 2) {
+		text_name(text, "enabled-ticks", event->counts.enabled);
+		text_name(text, "running-ticks", event->counts.running);
+		text_string(text, "\n");
+		return;
+	}
+	if (event->counter == PMU_NO_COUNTER)
+		text_string(text, " counter none");
+	else
+		text_name(text, "counter", event->counter);
+	put_event(&event->config, event->counts.count, event->counts.overflows, text);
 }
 
 static unsigned nr_reasons(const struct cpu *cpu)
@@ -251,6 +283,7 @@ static void line_guest(const struct cpu *cpu, struct text *text)
 const struct dump_section dump_cpu_sections[] = {
 	{ .one = line_header },
 	{ .lines = nr_events, .each = line_counter },
+	{ .lines = guest_event_lines, .each = line_guest_event },
 	{ .lines = nr_reasons, .each = line_exits },
 	{ .one = line_pmi },
 	{ .one = line_samples },

@@ -45,7 +45,7 @@ enum verdict handle_exit(struct cpu *cpu, const struct vm_exit *exit)
 	case EXIT_RDPMC: return guest_rdpmc(cpu);
 	case EXIT_NMI: pmu_nmi(cpu); return RESUME;
 	case EXIT_NMI_WINDOW: return nmi_window(cpu);
-	case EXIT_TIMER: dump_tick(cpu); return RESUME;
+	case EXIT_TIMER: timer_tick(cpu); return RESUME;
 	case EXIT_STEP: pmu_apic_accessed(cpu); return RESUME;
 	case EXIT_APIC_ACCESS: pmu_apic_access(cpu); return RESUME;
 	case EXIT_HYPERCALL: return hypercall(cpu);

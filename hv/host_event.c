@@ -21,7 +21,7 @@ static uint64_t advanced(const struct pmu *pmu, const struct pmu_host_event *eve
 }
 
 /* A fixed counter, if the host has the one that counts this event; otherwise the next general-purpose one. */
-static unsigned choose_counter(const struct pmu *pmu, const struct config_event *event, uint64_t free)
+unsigned pmu_host_counter_for(const struct pmu *pmu, const struct config_event *event, uint64_t free)
 {
 	static const struct {
 		uint8_t event, umask;
@@ -35,42 +35,66 @@ static unsigned choose_counter(const struct pmu *pmu, const struct config_event 
 		if (event->event == fixed[i].event && event->umask == fixed[i].umask && (free & BIT(fixed[i].counter)))
 			return fixed[i].counter;
 	}
-	return (unsigned)__builtin_ctzll(free & BITS(pmu->caps.nr_gp - 1, 0));
+	free &= BIT(pmu->caps.nr_gp) - 1;
+	return free ? (unsigned)__builtin_ctzll(free) : PMU_NO_COUNTER;
+}
+
+/* What the counters do together. */
+static void summarize(struct pmu *pmu)
+{
+	pmu->host_in_guest = pmu->host_in_host = pmu->host_sampling = 0;
+	for (unsigned i = 0; i < pmu->nr_live; i++) {
+		const struct config_event *config = pmu->events[i].config;
+		uint64_t bit = BIT(pmu->events[i].counter);
+
+		pmu->host_in_guest |= config->guest ? bit : 0;
+		pmu->host_in_host |= config->host ? bit : 0;
+		pmu->host_sampling |= config->period ? bit : 0;
+	}
+}
+
+uint64_t pmu_host_free(const struct pmu *pmu)
+{
+	uint64_t free = pmu->host;
+
+	for (unsigned i = 0; i < pmu->nr_live; i++)
+		free &= ~BIT(pmu->events[i].counter);
+	return free;
 }
 
 void host_events_init(struct pmu *pmu, const struct hv_config *config)
 {
-	uint64_t free = pmu->host;
-
 	for_each_bit(n, pmu->host)
 		pmu->ops->program((unsigned)n, NULL);
 	pmu->nr_events = pmu->host ? config->nr_events : 0;
-	for (unsigned i = 0; i < pmu->nr_events; i++) {
-		const struct config_event *event = &config->events[i];
-		uint64_t bit;
+	for (pmu->nr_live = 0; pmu->nr_live < pmu->nr_events; pmu->nr_live++) {
+		const struct config_event *event = &config->events[pmu->nr_live];
+		unsigned counter = pmu_host_counter_for(pmu, event, pmu_host_free(pmu));
 
-		pmu->events[i].config = event;
-		pmu->events[i].counter = choose_counter(pmu, event, free);
-		bit = BIT(pmu->events[i].counter);
-		free &= ~bit;
-		pmu->host_in_guest |= event->guest ? bit : 0;
-		pmu->host_in_host |= event->host ? bit : 0;
-		pmu->host_sampling |= event->period ? bit : 0;
+		if (counter == PMU_NO_COUNTER)
+			break; /* no configuration that config_fits() has accepted */
+		pmu->events[pmu->nr_live] = (struct pmu_host_event){ .config = event, .counter = counter };
 	}
+	summarize(pmu);
+}
+
+/* Half way up, so that it doesn't wrap within years, or so far below the wrap that it ends the period. */
+static void start(const struct pmu *pmu, struct pmu_host_event *event, uint64_t done)
+{
+	uint64_t period = event->config->period;
+
+	start_at(pmu, event, period ? done - period : BIT(pmu->caps.width - 1));
+	pmu->ops->program(event->counter, event->config);
 }
 
 void host_events_program(struct pmu *pmu)
 {
-	for (unsigned i = 0; i < pmu->nr_events; i++) {
-		struct pmu_host_event *event = &pmu->events[i];
-
-		start_at(pmu, event, event->config->period ? -event->config->period : BIT(pmu->caps.width - 1));
-		pmu->ops->program(event->counter, event->config);
-	}
+	for (unsigned i = 0; i < pmu->nr_live; i++)
+		start(pmu, &pmu->events[i], 0);
 }
 
 /* Goes on from `value`, which lies past the wrap, towards the next multiple of the period. */
-static void reload(const struct pmu *pmu, struct pmu_host_event *event, uint64_t value)
+static void reload(struct pmu *pmu, struct pmu_host_event *event, uint64_t value)
 {
 	uint64_t period = event->config->period;
 
@@ -80,6 +104,7 @@ static void reload(const struct pmu *pmu, struct pmu_host_event *event, uint64_t
 		return;
 	}
 	event->overflows += 1 + value / period;
+	pmu->told |= event->tells;
 	start_at(pmu, event, value % period - period);
 }
 
@@ -88,7 +113,7 @@ void host_events_overflowed(struct pmu *pmu, uint64_t counters)
 	/* Events that count in root mode count now: nothing may be lost between reading and writing the counter. */
 	if (counters & pmu->host_in_host)
 		pmu->ops->enable(0);
-	for (unsigned i = 0; i < pmu->nr_events; i++) {
+	for (unsigned i = 0; i < pmu->nr_live; i++) {
 		struct pmu_host_event *event = &pmu->events[i];
 
 		if (counters & BIT(event->counter))
@@ -99,7 +124,7 @@ void host_events_overflowed(struct pmu *pmu, uint64_t counters)
 
 #define HELD_BACK BIT(40)
 
-static void hold_back(const struct pmu *pmu, struct pmu_host_event *event)
+static void hold_back(struct pmu *pmu, struct pmu_host_event *event)
 {
 	uint64_t value = pmu->ops->read(event->counter);
 
@@ -108,7 +133,7 @@ static void hold_back(const struct pmu *pmu, struct pmu_host_event *event)
 }
 
 /* A period that has ended meanwhile ends now. */
-static void let_go(const struct pmu *pmu, struct pmu_host_event *event)
+static void let_go(struct pmu *pmu, struct pmu_host_event *event)
 {
 	uint64_t value = pmu->ops->read(event->counter) + HELD_BACK;
 
@@ -124,7 +149,7 @@ void host_events_hold(struct pmu *pmu, bool hold)
 	if (pmu->held == hold)
 		return;
 	pmu->held = hold;
-	for (unsigned i = 0; i < pmu->nr_events; i++) {
+	for (unsigned i = 0; i < pmu->nr_live; i++) {
 		if (pmu->events[i].config->period)
 			(hold ? hold_back : let_go)(pmu, &pmu->events[i]);
 	}
@@ -153,7 +178,7 @@ void host_events_clear(struct cpu *cpu)
 	struct pmu *pmu = &cpu->pmu;
 
 	drain(cpu);
-	for (unsigned i = 0; i < pmu->nr_events; i++) {
+	for (unsigned i = 0; i < pmu->nr_live; i++) {
 		struct pmu_host_event *event = &pmu->events[i];
 
 		event->total += advanced(pmu, event, pmu->ops->read(event->counter));
@@ -167,7 +192,7 @@ void host_events_pause(struct cpu *cpu)
 	struct pmu *pmu = &cpu->pmu;
 
 	drain(cpu);
-	for (unsigned i = 0; i < pmu->nr_events; i++) {
+	for (unsigned i = 0; i < pmu->nr_live; i++) {
 		struct pmu_host_event *event = &pmu->events[i];
 
 		event->paused_at = pmu->ops->read(event->counter);
@@ -177,7 +202,7 @@ void host_events_pause(struct cpu *cpu)
 
 void host_events_resume(struct pmu *pmu)
 {
-	for (unsigned i = 0; i < pmu->nr_events; i++)
+	for (unsigned i = 0; i < pmu->nr_live; i++)
 		pmu->ops->write(pmu->events[i].counter, pmu->events[i].paused_at);
 }
 
@@ -186,4 +211,41 @@ uint64_t pmu_host_count(const struct pmu *pmu, const struct pmu_host_event *even
 	uint64_t now = pmu->window ? event->paused_at : pmu->ops->read(event->counter);
 
 	return event->total + advanced(pmu, event, now);
+}
+
+void host_events_stop_root(struct cpu *cpu)
+{
+	drain(cpu);
+}
+
+void pmu_host_add(struct pmu *pmu, unsigned counter, const struct config_event *config, uint64_t done, bool tells)
+{
+	struct pmu_host_event *event = &pmu->events[pmu->nr_live++];
+
+	*event = (struct pmu_host_event){ .config = config, .counter = counter, .tells = tells };
+	start(pmu, event, done);
+	summarize(pmu);
+}
+
+struct pmu_host_event *pmu_host_event_on(struct pmu *pmu, unsigned counter)
+{
+	for (unsigned i = 0; i < pmu->nr_live; i++) {
+		if (pmu->events[i].counter == counter)
+			return &pmu->events[i];
+	}
+	return NULL;
+}
+
+void pmu_host_remove(struct pmu *pmu, unsigned counter, struct pmu_host_event *event, uint64_t *done)
+{
+	struct pmu_host_event *live = pmu_host_event_on(pmu, counter);
+	uint64_t value = pmu->ops->read(counter), period = live->config->period;
+
+	live->total += advanced(pmu, live, value);
+	*done = period ? (value + period) & width_mask(pmu) : 0;
+	pmu->ops->program(counter, NULL);
+	start_at(pmu, live, 0);
+	*event = *live;
+	*live = pmu->events[--pmu->nr_live];
+	summarize(pmu);
 }

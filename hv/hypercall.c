@@ -27,6 +27,7 @@ static int64_t query(struct cpu *cpu)
 	case PMUVISOR_QUERY_CPU: *value = cpu->id; return 0;
 	case PMUVISOR_QUERY_TSC_HZ: *value = cpu->boot->tsc_hz; return 0;
 	case PMUVISOR_QUERY_SHARED: *value = cpu->pmu.shared; return 0;
+	case PMUVISOR_QUERY_OPEN: *value = cpu->guest_events.open; return 0;
 	default: return PMUVISOR_E_ARGUMENT;
 	}
 }
@@ -46,6 +47,46 @@ static int64_t request_dump(struct cpu *cpu)
 	return (int64_t)dump_pending();
 }
 
+static int64_t open_event(struct cpu *cpu)
+{
+	uint64_t id;
+	int64_t error = guest_event_open(cpu, cpu->guest.rdx, cpu->guest.rsi, &id);
+
+	if (!error)
+		cpu->guest.rdx = id;
+	return error;
+}
+
+static int64_t read_event(struct cpu *cpu)
+{
+	struct regs *guest = &cpu->guest;
+	struct guest_event_counts counts;
+	int64_t error = guest_event_read(cpu, guest->rdx, &counts);
+
+	if (error)
+		return error;
+	guest->rdx = counts.count;
+	guest->rsi = counts.enabled;
+	guest->rdi = counts.running;
+	guest->rbx = counts.overflows;
+	return 0;
+}
+
+static int64_t change_events(struct cpu *cpu)
+{
+	uint64_t events = cpu->guest.rdx;
+
+	if (!within_limit(cpu))
+		return PMUVISOR_E_BUSY;
+	switch (cpu->guest.rcx) {
+	case PMUVISOR_CALL_OPEN: return open_event(cpu);
+	case PMUVISOR_CALL_CLOSE: return guest_events_close(cpu, events);
+	case PMUVISOR_CALL_ENABLE: return guest_events_enable(cpu, events);
+	case PMUVISOR_CALL_DISABLE: return guest_events_disable(cpu, events);
+	default: return guest_events_reset(cpu, events);
+	}
+}
+
 static int64_t answer(struct cpu *cpu)
 {
 	switch (cpu->guest.rcx) {
@@ -53,6 +94,12 @@ static int64_t answer(struct cpu *cpu)
 	case PMUVISOR_CALL_PENDING: return (int64_t)dump_pending();
 	case PMUVISOR_CALL_QUERY: return query(cpu);
 	case PMUVISOR_CALL_STATISTIC: return read_statistic(cpu);
+	case PMUVISOR_CALL_OPEN:
+	case PMUVISOR_CALL_CLOSE:
+	case PMUVISOR_CALL_ENABLE:
+	case PMUVISOR_CALL_DISABLE:
+	case PMUVISOR_CALL_RESET: return change_events(cpu);
+	case PMUVISOR_CALL_READ: return read_event(cpu);
 	default: return PMUVISOR_E_OPERATION;
 	}
 }

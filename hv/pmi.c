@@ -334,6 +334,20 @@ void lvtpc_refresh(struct cpu *cpu)
 	settle(pmu);
 }
 
+void pmu_tell_guest(struct cpu *cpu)
+{
+	struct pmu *pmu = &cpu->pmu;
+
+	pmu->told = false;
+	if (cpu->nmi.window)
+		return; /* one is on its way already, and stands for both */
+	if (!pmu_is_open(pmu))
+		lvtpc_refresh(cpu); /* the guest may have unmasked it since the last exit */
+	guest_pmi(cpu);
+	if (!pmu_is_open(pmu))
+		lvtpc_settle(cpu);
+}
+
 /* While open, the host counts nothing: any NMI is the guest's. */
 void pmu_nmi(struct cpu *cpu)
 {

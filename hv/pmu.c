@@ -219,10 +219,24 @@ static bool needs_sharing(const struct pmu *pmu)
 	return pmu->host_in_guest || pmu->host_sampling;
 }
 
+/* The mode becomes shared, or direct. */
+static void share(struct cpu *cpu, bool shared)
+{
+	struct pmu *pmu = &cpu->pmu;
+
+	if (shared && !pmu->shared) {
+		pmu_close(cpu, pmu_guest_freeze(cpu));
+		pmu->shared = true;
+	} else if (!shared && pmu->shared) {
+		pmu->shared = false;
+		pmu_open(pmu);
+	}
+	pmu_update_gate(pmu);
+}
+
 void pmu_host_enable(struct cpu *cpu, bool enable)
 {
 	struct pmu *pmu = &cpu->pmu;
-	bool share = enable && needs_sharing(pmu);
 
 	pmu_window_end(cpu);
 	if (pmu->shared)
@@ -231,14 +245,22 @@ void pmu_host_enable(struct cpu *cpu, bool enable)
 		host_events_program(pmu);
 	else
 		host_events_clear(cpu);
-	if (share && !pmu->shared) {
-		pmu_close(cpu, pmu_guest_freeze(cpu));
-		pmu->shared = true;
-	} else if (!share && pmu->shared) {
-		pmu->shared = false;
-		pmu_open(pmu);
-	}
-	pmu_update_gate(pmu);
+	share(cpu, enable && needs_sharing(pmu));
+}
+
+void pmu_host_change_begin(struct cpu *cpu)
+{
+	pmu_window_end(cpu);
+	host_events_stop_root(cpu);
+}
+
+void pmu_host_change_end(struct cpu *cpu)
+{
+	struct pmu *pmu = &cpu->pmu;
+
+	if (pmu->shared && needs_sharing(pmu))
+		lvtpc_refresh(cpu); /* the first that samples may have come, or the last have gone */
+	share(cpu, needs_sharing(pmu));
 }
 
 /* SDM Vol. 3B, "Performance Metrics": a share of fixed counter 3's slots, so they go together. */

@@ -123,9 +123,12 @@ struct pmu_kept {
 	uint64_t entries[2];              /* and entries into the guest */
 };
 
+#define PMU_MAX_HOST_EVENTS (CONFIG_MAX_EVENTS + 16) /* as many counters as the host can keep */
+
 struct pmu_host_event {
 	const struct config_event *config;
 	unsigned counter;
+	bool tells;         /* its overflows are PMIs of the guest's too */
 	uint64_t overflows; /* of the period */
 	uint64_t total;     /* events counted up to the last write of the counter */
 	uint64_t start;     /* the value last written to the counter */
@@ -171,8 +174,10 @@ struct pmu {
 	uint64_t host_sampling;               /* counters with a period, */
 	bool held;                            /* for now kept far from overflowing */
 	uint64_t window_since;                /* TSC */
-	unsigned nr_events;
-	struct pmu_host_event events[CONFIG_MAX_EVENTS];
+	unsigned nr_events;                   /* the configuration's, */
+	unsigned nr_live;                     /* and behind them those that the guest has opened */
+	struct pmu_host_event events[PMU_MAX_HOST_EVENTS];
+	bool told; /* one that tells has overflowed, and the guest's PMI is still to be made */
 	struct pmu_kept kept;
 	struct pebs pebs;
 	struct lbr lbr;
@@ -235,8 +240,29 @@ void pmu_reset(struct cpu *cpu);
 void pmu_apic_access(struct cpu *cpu);
 void pmu_apic_accessed(struct cpu *cpu);
 
+/* pmu->told: events that the guest has opened have overflowed, and it gets the PMI that it asked for with them. */
+void pmu_tell_guest(struct cpu *cpu);
+
 /* Overflows that no NMI announced. Called with each dump. */
 void pmu_poll(struct cpu *cpu);
+
+/*
+ * Between these two events are added to the host's, and removed. If a window is open it ends. Afterwards the mode is
+ * what all of them together need.
+ */
+void pmu_host_change_begin(struct cpu *cpu);
+void pmu_host_change_end(struct cpu *cpu);
+/* A counter that could count it, of the host's counters `free`; PMU_NO_COUNTER: there is none. */
+#define PMU_NO_COUNTER 64u
+unsigned pmu_host_counter_for(const struct pmu *pmu, const struct config_event *event, uint64_t free);
+/* Host counters without an event. */
+uint64_t pmu_host_free(const struct pmu *pmu);
+/* Starts on such a counter, with `done` events of the period behind it. `config` stays where it is. */
+void pmu_host_add(struct pmu *pmu, unsigned counter, const struct config_event *config, uint64_t done, bool tells);
+/* The event on this counter; NULL: none. */
+struct pmu_host_event *pmu_host_event_on(struct pmu *pmu, unsigned counter);
+/* Takes it off. Its count and overflows are those of *event then; `*done`: events of the period behind it. */
+void pmu_host_remove(struct pmu *pmu, unsigned counter, struct pmu_host_event *event, uint64_t *done);
 /* Events counted so far; exact while this CPU is in root mode. */
 uint64_t pmu_host_count(const struct pmu *pmu, const struct pmu_host_event *event);
 

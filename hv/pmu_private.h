@@ -54,6 +54,10 @@ void lbr_capture(struct pmu *pmu);
 void host_events_init(struct pmu *pmu, const struct hv_config *config);
 void host_events_program(struct pmu *pmu);
 void host_events_clear(struct cpu *cpu);
+/*
+ * Stops root counting, so that nothing is lost between reading a counter and writing it, and takes what has overflowed.
+ */
+void host_events_stop_root(struct cpu *cpu);
 /* Around a window: the counters read 0 in between, and their counts are kept. */
 void host_events_pause(struct cpu *cpu);
 void host_events_resume(struct pmu *pmu);

@@ -3,6 +3,23 @@
 
 #define READ_TRIES 4 /* a CPU publishes once in a dump; one that has stopped in the middle never ends */
 
+static void fill_guest_events(struct cpu *cpu, struct report *report)
+{
+	unsigned n = 0;
+
+	for_each_bit(id, cpu->guest_events.open) {
+		const struct guest_event *event = &cpu->guest_events.event[id];
+
+		report->guest_events[n++] = (struct report_guest_event){
+			.id = (unsigned)id,
+			.counter = event->counter,
+			.config = event->config,
+			.counts = guest_event_counts(cpu, (unsigned)id),
+		};
+	}
+	report->nr_guest_events = n;
+}
+
 static void fill(struct cpu *cpu, struct report *report)
 {
 	const struct pmu *pmu = &cpu->pmu;
@@ -16,6 +33,7 @@ static void fill(struct cpu *cpu, struct report *report)
 	report->nr_branches = pmu->lbr.nr_branches < REPORT_BRANCHES ? pmu->lbr.nr_branches : REPORT_BRANCHES;
 	for (unsigned i = 0; i < report->nr_branches; i++)
 		report->branches[i] = pmu->lbr.branches[i];
+	fill_guest_events(cpu, report);
 }
 
 void report_publish(struct cpu *cpu)

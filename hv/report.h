@@ -8,9 +8,17 @@
 #include <stdint.h>
 
 #include "config.h"
+#include "guest_event.h"
 #include "lbr.h"
 
 #define REPORT_BRANCHES 4
+
+struct report_guest_event {
+	unsigned id;
+	unsigned counter; /* PMU_NO_COUNTER: none now */
+	struct config_event config;
+	struct guest_event_counts counts;
+};
 
 struct report {
 	uint64_t sequence; /* odd while the rest changes */
@@ -20,6 +28,9 @@ struct report {
 	/* The newest of the host's last capture of branches. */
 	struct lbr_branch branches[REPORT_BRANCHES];
 	uint64_t nr_branches, captures;
+	/* The guest's open events. */
+	struct report_guest_event guest_events[PMUVISOR_EVENTS];
+	uint64_t nr_guest_events;
 };
 
 struct cpu;

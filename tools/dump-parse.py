@@ -67,6 +67,8 @@ TOTAL_HEAD = line(f"pmuvisor total number <number:{NUMBER}> cpus <cpus:{NUMBER}>
 EVENT = (f"event <event:[^ ]+> in {WHERE} count <count:{NUMBER}>"
          f"(?: period <period:{NUMBER}> overflows <overflows:{NUMBER}>)?")
 COUNTER = line(f"  counter <counter:{NUMBER}> {EVENT}")
+GUEST_EVENT = line(f"  guest-event <id:{NUMBER}> counter <counter:none|{NUMBER}> {EVENT}")
+GUEST_TIME = line(f"  guest-time <id:{NUMBER}> enabled-ticks <enabled-ticks:{NUMBER}> running-ticks <running-ticks:{NUMBER}>")
 TOTAL_EVENT = line(f"  {EVENT}")
 EXIT = line(f"  exits <reason:{'|'.join(EXITS)}> count <count:{NUMBER}>")
 DUMP_LINES = [
@@ -168,6 +170,17 @@ def parse_exits(log):
     return exits
 
 
+def parse_guest_events(log):
+    """Two lines of each, in the order of their numbers."""
+    events = []
+    while match := log.take(GUEST_EVENT):
+        time = log.expect(GUEST_TIME)
+        if time["id"] != match["id"] or (events and int(match["id"]) <= events[-1]["id"]):
+            raise Refused(f"line {log.lines[log.at - 1][0]}: the guest's events are out of order")
+        events.append(fields(match) | fields(time))
+    return events
+
+
 def parse_dump(log, block):
     block["counters"] = []
     while match := log.take(COUNTER):
@@ -175,6 +188,8 @@ def parse_dump(log, block):
     numbers = [counter["counter"] for counter in block["counters"]]
     if len(set(numbers)) != len(numbers):
         raise Refused(f"line {block['line']}: this dump has a counter twice")
+    if events := parse_guest_events(log):
+        block["guest-events"] = events
     block["exits"] = parse_exits(log)
     parse_lines(log, block, DUMP_LINES)
     return block

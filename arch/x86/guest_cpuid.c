@@ -154,7 +154,7 @@ static void hypervisor(const struct cpu *cpu, uint32_t leaf, uint32_t regs[4])
 {
 	nothing(regs);
 	if (leaf == PMUVISOR_CPUID_LEAF) {
-		regs[EAX] = PMUVISOR_CPUID_CALLS;
+		regs[EAX] = PMUVISOR_CPUID_EVENTS;
 		regs[EBX] = PMUVISOR_CPUID_EBX;
 		regs[ECX] = PMUVISOR_CPUID_ECX;
 		regs[EDX] = PMUVISOR_CPUID_EDX;
@@ -163,6 +163,11 @@ static void hypervisor(const struct cpu *cpu, uint32_t leaf, uint32_t regs[4])
 		regs[EBX] = cpu->ops->vmmcall ? PMUVISOR_FEATURE_VMMCALL : 0;
 		regs[ECX] = PMUVISOR_STATISTICS;
 		regs[EDX] = HYPERCALLS_PER_MS;
+	} else if (leaf == PMUVISOR_CPUID_EVENTS) {
+		regs[EAX] = PMUVISOR_EVENTS;
+		regs[EBX] = guest_events_counters(cpu);
+		regs[ECX] = PMUVISOR_MIN_PERIOD;
+		regs[EDX] = PMUVISOR_MIN_PERIOD_ROOT;
 	}
 }
 

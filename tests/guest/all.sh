@@ -146,6 +146,10 @@ cases() {
 	for mode in direct shared; do
 		echo "TAG=nolbr GUEST_ARGS=lbr=1 tests/guest/run.sh $mode deviations 'lbr = host'"
 	done
+	# The guest's own events: with no counter left for them, and on what the host's don't use.
+	echo "tests/guest/run.sh shared api_events"
+	echo "TAG=left GUEST_ARGS=counters=3 tests/guest/run.sh direct api_events 'host-counters = 4'"
+	echo "TAG=left GUEST_ARGS=counters=2 tests/guest/run.sh shared api_events 'host-counters = 4'"
 	echo "TAG=small GUEST_ARGS='counters=4 fixed=3' tests/guest/run.sh shared partition" \
 		"'host-counters = 4' 'host-fixed = 3'"
 }

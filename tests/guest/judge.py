@@ -78,6 +78,13 @@ def lost_nmis(lines, stats, dumps):
     return [f"{resent} NMIs were sent again, but only {merged} and {held[-1]} merged"]
 
 
+def undumped(lines, dumps):
+    """What the guest read of its event is what the dump says of it, and not among the host's."""
+    said = [line.split()[1] for line in lines if line.startswith("api_event_dumped ")]
+    found = re.findall(r"^  guest-event 0 counter none event branches in guest at user count (\d+)$", dumps, re.MULTILINE)
+    return [] if said == found[-1:] else [f"the guest read {said}, its event in the dump is {found}"]
+
+
 def unsaid(mode, name, directory):
     return [f"{port} lacks {pattern.pattern!r}" for port, pattern in AFTERWARDS.get(name, {}).items()
             if not (mode == "bare" and port == "com2") and not pattern.search(read(directory / f"{port}.txt"))]
@@ -90,6 +97,7 @@ def main():
     reasons = judge(lines, int(sys.argv[5]), int(sys.argv[6])) + unsaid(mode, name, directory)
     reasons += misplaced(name, last_stats(directory))
     reasons += lost_nmis(lines, last_stats(directory), read(directory / "com2.txt"))
+    reasons += undumped(lines, read(directory / "com2.txt"))
     if mode != "bare":
         reasons += branches.complaints(name, *(read(directory / file) for file in ("pmuvisor.conf", "com1.txt", "com2.txt")),
                                        last_stats(directory))

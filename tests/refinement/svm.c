@@ -10,7 +10,7 @@
 #include "arch/x86/svm.h"
 #include "difference.h"
 #include "hardware_private.h"
-#include "hv/dump.h"
+#include "hv/timer.h"
 
 #define MAX_EXITS 1000
 #define RFLAGS_TF BIT(8)
@@ -77,7 +77,7 @@ void svm_look_at_clock(struct cpu *cpu, uint64_t now)
 {
 	(void)now;
 	if (clock_rings)
-		dump_tick(cpu);
+		timer_tick(cpu);
 	clock_rings = false;
 }
 

@@ -120,6 +120,20 @@ static void set_timer(struct cpu *owner, uint64_t ticks)
 	timers[owner->id] = ticks;
 }
 
+void guest_events_rotate(struct cpu *owner)
+{
+	(void)owner;
+	fail();
+}
+
+struct guest_event_counts guest_event_counts(struct cpu *owner, unsigned id)
+{
+	(void)owner;
+	return (struct guest_event_counts){
+		.count = 100 + id, .overflows = 7, .enabled = 200 + id, .running = 150 + id
+	};
+}
+
 static const struct hv_ops ops = { .name = "VMX", .set_timer = set_timer };
 static const struct pmu_ops pmu_ops = { .name = "Intel" };
 
@@ -852,6 +866,52 @@ static void every_exit_has_a_name(void **state)
 	}
 }
 
+static void guest_events(void **state)
+{
+	static const struct config_event branches = { .name = "branches", .user = true, .guest = true };
+	static const struct config_event raw = {
+		.name = "event=0xd1,umask=0x1", .user = true, .kernel = true, .host = true, .period = 5000
+	};
+
+	(void)state;
+	cpus[0].guest_events.open = BIT(2) | BIT(15);
+	cpus[0].guest_events.event[2] = (struct guest_event){ .config = branches, .counter = 7 };
+	cpus[0].guest_events.event[15] = (struct guest_event){ .config = raw, .counter = PMU_NO_COUNTER };
+	dump_final(&cpus[0]);
+	assert_non_null(strstr(output,
+			       "mode direct\n"
+			       "  guest-event 2 counter 7 event branches in guest at user count 102\n"
+			       "  guest-time 2 enabled-ticks 202 running-ticks 152\n"
+			       "  guest-event 15 counter none event event=0xd1,umask=0x1 in host at user,kernel "
+			       "count 115 period 5000 overflows 7\n"
+			       "  guest-time 15 enabled-ticks 215 running-ticks 165\n"
+			       "  pmi host"));
+}
+
+/* Two wait for the one timer: the earlier sets it, and the other is still called in time. */
+static void timers_of_two(void **state)
+{
+	(void)state;
+	boot->config.dump_ms = 1000;
+	timer_set(&cpus[0], TIMER_GUEST_EVENTS, 500 * MS);
+	assert_int_equal(timers[0], 500 * MS);
+	timer_set(&cpus[0], TIMER_DUMP, 100 * MS);
+	assert_int_equal(timers[0], 100 * MS);
+	timer_set(&cpus[0], TIMER_DUMP, 0);
+	assert_int_equal(timers[0], 500 * MS);
+	timer_set(&cpus[0], TIMER_GUEST_EVENTS, 0);
+	assert_int_equal(timers[0], 0);
+	timer_set(&cpus[0], TIMER_GUEST_EVENTS, 500 * MS);
+	timer_set(&cpus[0], TIMER_DUMP, 100 * MS);
+	tsc += 99 * MS; /* it came early */
+	timer_tick(&cpus[0]);
+	assert_int_equal(timers[0], MS);
+	tsc += 2 * MS;
+	timer_tick(&cpus[0]);
+	assert_int_not_equal(cpus[0].timer.due[TIMER_DUMP], 0); /* dump_tick() waits again */
+	assert_true(timers[0] <= 399 * MS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -885,6 +945,8 @@ int main(void)
 		cmocka_unit_test_setup(a_tick_waits_for_nobody, setup),
 		cmocka_unit_test_setup(a_stop_has_the_console_to_itself, setup),
 		cmocka_unit_test_setup(a_stop_prints_even_so, setup),
+		cmocka_unit_test_setup(guest_events, setup),
+		cmocka_unit_test_setup(timers_of_two, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

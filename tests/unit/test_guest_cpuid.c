@@ -28,6 +28,12 @@ void reg_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
 	memcpy(regs, &hardware, sizeof(hardware));
 }
 
+unsigned guest_events_counters(const struct cpu *owner)
+{
+	assert_ptr_equal(owner, &cpu);
+	return 3;
+}
+
 static uint64_t read_guest(struct cpu *owner, enum guest_register reg)
 {
 	(void)owner;
@@ -273,10 +279,11 @@ static void hypervisor_leaves(void **state)
 	(void)state;
 	hardware = ALL_ONES;
 	found = cpuid(0x40000000, 0);
-	assert_int_equal(found.eax, 0x40000001);
+	assert_int_equal(found.eax, 0x40000002);
 	assert_memory_equal(&found.ebx, "pmuvisor\0\0\0\0", 12);
 	check(0x40000001, 0, (struct leaf){ PMUVISOR_VERSION, 0, PMUVISOR_STATISTICS, HYPERCALLS_PER_MS });
-	check(0x40000002, 0, ALL_ZEROS);
+	check(0x40000002, 0, (struct leaf){ 16, 3, 1000, 10000 });
+	check(0x40000003, 0, ALL_ZEROS);
 	check(0x400000ff, 0, ALL_ZEROS);
 	check(0x3fffffff, 0, ALL_ONES);
 	check(0x40000100, 0, ALL_ONES);

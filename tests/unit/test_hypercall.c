@@ -51,6 +51,57 @@ void hv_leave(struct cpu *owner)
 	abort();
 }
 
+/* Of guest_event.c: what was asked of it last. */
+static const char *asked;
+static uint64_t asked_events;
+
+int64_t guest_event_open(struct cpu *owner, uint64_t config, uint64_t period, uint64_t *id)
+{
+	assert_ptr_equal(owner, &cpu);
+	assert_int_equal(period, 11);
+	asked = "open";
+	*id = 9;
+	return config == 5 ? 0 : PMUVISOR_E_EVENT;
+}
+
+static int64_t record(const char *operation, uint64_t events)
+{
+	asked = operation;
+	asked_events = events;
+	return events == 5 ? 0 : PMUVISOR_E_ID;
+}
+
+int64_t guest_events_close(struct cpu *owner, uint64_t events)
+{
+	assert_ptr_equal(owner, &cpu);
+	return record("close", events);
+}
+
+int64_t guest_events_enable(struct cpu *owner, uint64_t events)
+{
+	assert_ptr_equal(owner, &cpu);
+	return record("enable", events);
+}
+
+int64_t guest_events_disable(struct cpu *owner, uint64_t events)
+{
+	assert_ptr_equal(owner, &cpu);
+	return record("disable", events);
+}
+
+int64_t guest_events_reset(struct cpu *owner, uint64_t events)
+{
+	assert_ptr_equal(owner, &cpu);
+	return record("reset", events);
+}
+
+int64_t guest_event_read(struct cpu *owner, uint64_t id, struct guest_event_counts *counts)
+{
+	assert_ptr_equal(owner, &cpu);
+	*counts = (struct guest_event_counts){ .count = 21, .enabled = 22, .running = 23, .overflows = 24 };
+	return record("read", id);
+}
+
 static uint64_t read_guest(struct cpu *owner, enum guest_register reg)
 {
 	assert_ptr_equal(owner, &cpu);
@@ -135,6 +186,49 @@ static void queries(void **state)
 	assert_int_equal(cpu.guest.rdx, UINT64_MAX);
 }
 
+static void changes_of_events(void **state)
+{
+	static const struct {
+		uint64_t operation;
+		const char *name;
+	} changes[] = {
+		{ PMUVISOR_CALL_CLOSE, "close" },
+		{ PMUVISOR_CALL_ENABLE, "enable" },
+		{ PMUVISOR_CALL_DISABLE, "disable" },
+		{ PMUVISOR_CALL_RESET, "reset" },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(call(changes[i].operation, 5), 0);
+		assert_string_equal(asked, changes[i].name);
+		assert_int_equal(asked_events, 5);
+		assert_int_equal(call(changes[i].operation, UINT64_MAX), PMUVISOR_E_ID);
+		assert_int_equal(asked_events, UINT64_MAX);
+		assert_int_equal(cpu.guest.rdx, UINT64_MAX);
+	}
+	assert_int_equal(call(PMUVISOR_CALL_OPEN, 5), 0);
+	assert_int_equal(cpu.guest.rdx, 9);
+	assert_int_equal(call(PMUVISOR_CALL_OPEN, 6), PMUVISOR_E_EVENT);
+	assert_int_equal(cpu.guest.rdx, 6);
+	cpu.guest_events.open = 0x8001;
+	assert_int_equal(call(PMUVISOR_CALL_QUERY, PMUVISOR_QUERY_OPEN), 0);
+	assert_int_equal(cpu.guest.rdx, 0x8001);
+}
+
+static void events_are_read(void **state)
+{
+	(void)state;
+	assert_int_equal(call(PMUVISOR_CALL_READ, 6), PMUVISOR_E_ID);
+	cpu.guest = (struct regs){ .rax = MAGIC, .rcx = PMUVISOR_CALL_READ, .rdx = 5 };
+	assert_int_equal(hypercall(&cpu), ADVANCE);
+	assert_int_equal(cpu.guest.rax, 0);
+	assert_int_equal(cpu.guest.rdx, 21);
+	assert_int_equal(cpu.guest.rsi, 22);
+	assert_int_equal(cpu.guest.rdi, 23);
+	assert_int_equal(cpu.guest.rbx, 24);
+}
+
 static uint64_t read_statistic(uint64_t number)
 {
 	assert_int_equal(call(PMUVISOR_CALL_STATISTIC, number), 0);
@@ -195,6 +289,18 @@ static void dumps_are_limited(void **state)
 	assert_int_equal(dumps, HYPERCALLS_PER_MS + 1);
 }
 
+static void changes_are_limited(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < HYPERCALLS_PER_MS; i++)
+		assert_int_equal(call(PMUVISOR_CALL_DISABLE, 5), 0);
+	asked = NULL;
+	for (unsigned operation = PMUVISOR_CALL_OPEN; operation <= PMUVISOR_CALL_RESET; operation++)
+		assert_int_equal(call(operation, 5), PMUVISOR_E_BUSY);
+	assert_null(asked);
+	assert_int_equal(call(PMUVISOR_CALL_QUERY, PMUVISOR_QUERY_CPU), 0); /* is not */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -205,6 +311,9 @@ int main(void)
 		cmocka_unit_test_setup(statistics, setup),
 		cmocka_unit_test_setup(times, setup),
 		cmocka_unit_test_setup(dumps_are_limited, setup),
+		cmocka_unit_test_setup(changes_of_events, setup),
+		cmocka_unit_test_setup(events_are_read, setup),
+		cmocka_unit_test_setup(changes_are_limited, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
