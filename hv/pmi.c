@@ -419,6 +419,19 @@ void pmu_apic_mode_changed(struct cpu *cpu)
 	settle(pmu);
 }
 
+/* Those of before an INIT; what comes from here on in is behind it. */
+static void forget_nmis(struct cpu *cpu)
+{
+	if (pmu_is_open(&cpu->pmu)) {
+		while (cpu->nmi.in_root)
+			nmi_take(&cpu->nmi);
+	} else {
+		pmi_land(cpu); /* the host's are not forgotten */
+	}
+	cpu->nmi.pending = cpu->nmi.window = false;
+	cpu->pmu.gate.nmi_window = false;
+}
+
 /*
  * SDM Vol. 3A, "Local APIC State After an INIT Reset": the guest's entry is masked. Counters, selectors and global
  * registers stay as they are ("Processor State After Reset").
@@ -428,18 +441,16 @@ void pmu_reset(struct cpu *cpu)
 	struct pmu *pmu = &cpu->pmu;
 
 	pmu_window_end(cpu);
+	forget_nmis(cpu);
 	if (pmu_is_open(pmu)) {
 		lvtpc_write(LVT_MASKED);
 	} else {
-		pmi_land(cpu);
 		step_end(pmu);
 		pmu->guest_lvtpc = LVT_MASKED;
 		settle(pmu);
 	}
 	if (pmu->pebs.offer == PEBS_OFFERED)
 		pebs_write_enable(pmu, 0); /* SDM Vol. 3B, "DS Mechanism Software Guidelines" */
-	cpu->nmi = (struct nmi){ .pending = false };
-	pmu->gate.nmi_window = false;
 	pmu_update_gate(pmu);
 }
 

@@ -178,13 +178,13 @@ static enum verdict init_signal(struct cpu *cpu)
 {
 	bool boot_processor = reg_rdmsr(MSR_IA32_APIC_BASE) & APIC_BASE_BSP;
 
+	let_nmi_in();
+	pmu_reset(cpu); /* first, so that an NMI which comes behind the INIT is kept */
 	reset_segments();
 	reset_registers(cpu);
 	reset_debug_registers();
 	vmcs_write(VMCS_GUEST_ACTIVITY, boot_processor ? ACTIVITY_ACTIVE : ACTIVITY_WAIT_SIPI);
-	let_nmi_in();
 	apic_reset();
-	pmu_reset(cpu);
 	vmx_flush_ept(cpu); /* the TLB is emptied; entries of a VPID outlive the paging they came from */
 	return RESUME;
 }

@@ -22,12 +22,16 @@ const char test_title[] = "init: INIT and SIPI in every state";
 #define VECTOR_HELD    0x60
 #define VECTOR_WAITING 0x70  /* of higher priority */
 #define A_WHILE        60000 /* ticks: longer than anything here takes */
+#define NMIS_BEHIND    32
+#define BEHIND         48 /* ticks, further behind each time */
+#define NMIS_FORGOTTEN 6
 #define HASTY_STARTS   20
 #define HASTE          2000 /* ticks: not 1 us on a real processor */
 #define MSR_SYSENTER   0x176
 #define COUNT          0x123456
 #define DR6_INIT       UINT64_C(0xffff0ff0)
 #define DR7_INIT       UINT64_C(0x400)
+#define DR7_SET        UINT64_C(0x500) /* "exact breakpoints", of which there are none */
 #define SVR_INIT       0xff
 #define LOGICAL_ID     0x02000000
 
@@ -189,6 +193,34 @@ static void test_nmi_meanwhile(void)
 	look_for_nmis("after an NMI that waited for the SIPI", 0);
 }
 
+/*
+ * One soon behind the INIT: while a hypervisor answers that, perhaps. It may have forgotten this one with those of before,
+ * deviation 26 in docs/contract.md, but not have it taken by a processor that waits for a SIPI.
+ */
+static void test_nmi_behind(void)
+{
+	unsigned kept = 0;
+	bool started = true;
+
+	nmis = 0;
+	for (unsigned i = 0; i < NMIS_BEHIND; i++) {
+		smp_run(victim, work_on);
+		pass(A_WHILE);
+		smp_init(victim);
+		pass(i * BEHIND);
+		apic_send(victim, ICR_NMI);
+		pass(A_WHILE);
+		smp_startup(victim);
+		started &= smp_started(victim, A_WHILE);
+		kept += smp_nmis_at_start();
+	}
+	tap_check(started, "soon after each INIT an NMI, and it always starts");
+	tap_check(kept >= NMIS_BEHIND - (boot_mode() == MODE_BARE ? 0 : NMIS_FORGOTTEN) && kept <= NMIS_BEHIND,
+		  "%u of the NMIs waited for the SIPI", kept);
+	tap_equal(nmis, 0, "none came in another way");
+	smp_forget_start(victim);
+}
+
 /* Opened for the handler, under a hypervisor; the host's counters stood still. */
 static uint64_t found_status;
 static int found_guarded;
@@ -231,6 +263,7 @@ static void set_registers(void)
 	asm volatile("mov %0, %%dr0; mov %0, %%dr1; mov %0, %%dr2; mov %0, %%dr3; mov %0, %%cr2"
 		     :
 		     : "r"(UINT64_C(0x1234)));
+	asm volatile("mov %0, %%dr7" : : "r"(DR7_SET));
 	work_on();
 }
 
@@ -360,6 +393,7 @@ static void test_all(bool x2apic)
 	test_nmi_blocked();
 	test_nmi_waiting();
 	test_nmi_meanwhile();
+	test_nmi_behind();
 	test_in_pmi();
 	test_registers(x2apic);
 	test_interrupts();
