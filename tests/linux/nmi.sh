@@ -6,7 +6,7 @@ put_messages_aside() {
 	dmesg -c >>/tmp/messages
 }
 
-# backtraces_in FILE: of how many processors. A PMI in the wrong moment has one answer twice.
+# backtraces_in FILE: of how many processors. Any NMI has one answer, also a PMI, which in the wrong moment does it again.
 backtraces_in() {
 	sed -n 's/.*NMI backtrace for //p' "$1" | sort -u | wc -l
 }
@@ -66,10 +66,19 @@ lockup() {
 	check nmi_lockup_others equal "$(backtraces_in /tmp/lockup)" $((cpus - 1))
 }
 
+# No INIT and SIPI, but an NMI brings the first processor back, which waits with its interrupts off.
+first_cpu() {
+	set_online 0 0
+	check nmi_cpu0_offline equal "$(backtraces)" $((cpus - 1))
+	set_online 0 1
+	check nmi_cpu0_online equal "$(backtraces)" "$cpus"
+}
+
 scenario_nmi() {
 	local cpu
 	echo 1 >/proc/sys/kernel/hardlockup_all_cpu_backtrace
 	dmesg -n 1
+	check nmi_alone equal "$(backtraces)" "$cpus"
 	watchdog 1 1
 	busy
 	sampling_begins
@@ -83,6 +92,7 @@ scenario_nmi() {
 	lockup
 	sampling_ends
 	watchdog 10 0
+	first_cpu
 	put_messages_aside
 	check nmi_reasons_known sh -c '! grep -e "unknown reason" -e Dazed /tmp/messages'
 }

@@ -29,6 +29,9 @@ case "$mode $model" in
 *) counters=6 ;;
 esac
 
+# Of several, the first can go offline, too.
+[ "$cpus" = 1 ] || PARAMETERS="$PARAMETERS cpu0_hotplug"
+
 # What a kernel gets that starts another, which then runs the scenario `again`.
 second=
 case " $*" in
