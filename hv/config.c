@@ -171,6 +171,11 @@ static bool parse_dump(struct parser *p, char *value)
 	return true;
 }
 
+static bool parse_dump_format(struct parser *p, char *value)
+{
+	return parse_choice(p, value, "text", "csv", &p->config->dump_csv);
+}
+
 static bool parse_guest(struct parser *p, char *value)
 {
 	/* Firmware wants backslashes and a path from the volume's root. */
@@ -205,6 +210,7 @@ static const struct {
 	[KEY_SERIAL] = { "serial", parse_serial },
 	[KEY_SERIAL_BAUD] = { "serial-baud", parse_serial_baud },
 	[KEY_DUMP] = { "dump", parse_dump },
+	[KEY_DUMP_FORMAT] = { "dump-format", parse_dump_format },
 	[KEY_GUEST] = { "guest", parse_guest },
 	[KEY_GUEST_ARGS] = { "guest-args", parse_guest_args },
 };

@@ -49,6 +49,7 @@ struct hv_config {
 	uint16_t serial_port;        /* 0: no serial output; default 0x2f8 */
 	uint32_t serial_baud;        /* default 115200 */
 	uint32_t dump_ms;            /* milliseconds between dumps; 0: only at start and end; default 10000 */
+	bool dump_csv;               /* their format; default text */
 	char guest[CONFIG_PATH_MAX]; /* EFI path of the guest image; empty: the next boot loader */
 	char guest_args[CONFIG_ARGS_MAX];
 };

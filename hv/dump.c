@@ -70,10 +70,12 @@ static bool line_of(const struct dump_section *section, const struct cpu *about,
 	return false;
 }
 
-/* The sum stands in a block of its own where there is more than one CPU. */
+/* As text, the sum stands in a block of its own where there is more than one CPU. */
 static bool is_last_block(const struct cpu *cpu)
 {
-	return dump.start || dump.block == (cpu->boot->nr_cpus > 1 ? cpu->boot->nr_cpus : 0);
+	bool sum = cpu->boot->nr_cpus > 1 && !cpu->boot->config.dump_csv;
+
+	return dump.start || dump.block == cpu->boot->nr_cpus - !sum;
 }
 
 /* Sending the samples of before the dump has taken a while. */
@@ -94,7 +96,7 @@ static bool next_line(struct cpu *cpu, struct text *text)
 		return line_of(dump_total_sections, about, text);
 	if (!dump.line)
 		take_figures(cpu, about);
-	return line_of(dump_cpu_sections, about, text);
+	return line_of(cpu->boot->config.dump_csv ? dump_csv_sections : dump_cpu_sections, about, text);
 }
 
 static void print_next_line(struct cpu *cpu)

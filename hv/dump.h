@@ -68,14 +68,14 @@ void dump_samples_begin(const struct cpu *cpu);
 /* False: no samples are to be sent before the next line of a dump. */
 bool dump_samples_send(const struct cpu *cpu);
 
-/* dump_start.c and dump_counts.c: the lines of each kind of block, empty where there is nothing to say. */
+/* dump_start.c, dump_counts.c and dump_csv.c: the lines of each kind of block, empty where there is nothing to say. */
 struct dump_section {
 	void (*one)(const struct cpu *cpu, struct text *text);
 	/* Or several. */
 	unsigned (*lines)(const struct cpu *cpu);
 	void (*each)(const struct cpu *cpu, unsigned n, struct text *text);
 };
-extern const struct dump_section dump_start_sections[], dump_cpu_sections[],
+extern const struct dump_section dump_start_sections[], dump_cpu_sections[], dump_csv_sections[],
 	dump_total_sections[]; /* each ends with {} */
 /* " event NAME in MODES at LEVELS" */
 void dump_put_event(const struct config_event *config, struct text *text);

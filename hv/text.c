@@ -45,14 +45,28 @@ void text_name(struct text *text, const char *name, uint64_t number)
 	text_number(text, number);
 }
 
-void text_percent(struct text *text, uint64_t part, uint64_t whole)
+void text_digits(struct text *text, uint64_t number, unsigned n)
 {
-	uint64_t hundredths = whole / 10000 ? part / (whole / 10000) : 0;
+	while (n--)
+		put(text, "0123456789abcdef"[number >> 4 * n & 15]);
+}
+
+void text_hundredths(struct text *text, uint64_t part, uint64_t whole)
+{
+	uint64_t hundredths = 0;
+
+	if (whole)
+		hundredths = whole < BIT(50) ? part * 10000 / whole : part / (whole / 10000);
 
 	text_number(text, hundredths / 100);
 	put(text, '.');
 	put(text, (char)('0' + hundredths / 10 % 10));
 	put(text, (char)('0' + hundredths % 10));
+}
+
+void text_percent(struct text *text, uint64_t part, uint64_t whole)
+{
+	text_hundredths(text, part, whole);
 	put(text, '%');
 }
 
@@ -119,6 +133,5 @@ void text_checksum(struct text *text, const char *start)
 	for (; start < text->at; start++)
 		sum = sums[(uint8_t)sum ^ (uint8_t)*start] ^ sum >> 8;
 	put(text, ' ');
-	for (unsigned digit = 8; digit--;)
-		put(text, "0123456789abcdef"[~sum >> 4 * digit & 15]);
+	text_digits(text, (uint32_t)~sum, 8);
 }

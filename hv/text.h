@@ -16,6 +16,10 @@ void text_string(struct text *text, const char *string);
 void text_number(struct text *text, uint64_t number);                 /* decimal */
 void text_hex(struct text *text, uint64_t number);                    /* with 0x */
 void text_name(struct text *text, const char *name, uint64_t number); /* " name number" */
+/* In hexadecimal with this many digits, 16 at most. */
+void text_digits(struct text *text, uint64_t number, unsigned n);
+/* `part` of `whole` in percent with two decimals, without the sign; 0.00 of nothing. */
+void text_hundredths(struct text *text, uint64_t part, uint64_t whole);
 /* `part` of `whole` in percent with two decimals; 0.00% of nothing. */
 void text_percent(struct text *text, uint64_t part, uint64_t whole);
 /* A bit mask as ranges: "0-5,7"; "none" when empty. */

@@ -89,6 +89,11 @@ DUMP_LINES = [
 TOTAL_LINES = [(name, pattern) for name, pattern in DUMP_LINES if name not in ("lbr?", "branches*")]
 
 
+CSV_HEAD = line(f"# pmuvisor dump number <number:{NUMBER}> cpu <cpu:{NUMBER}> ms <ms:{NUMBER}>")
+CSV_LINE = line(rf"CPU<cpu:{NUMBER}>,<count:{NUMBER}>,,<event:[^,]+>,<ns:{NUMBER}>,<percent:\d+\.\d\d>,,")
+CSV_END = line("# end")
+
+
 def value(text):
     if re.fullmatch(NUMBER, text):
         return int(text)
@@ -202,6 +207,21 @@ def parse_total(log, block):
     return block
 
 
+def parse_csv(log, block):
+    """What perf stat -A -x, writes, of this CPU, each event once."""
+    block["counts"] = {}
+    while match := log.take(CSV_LINE):
+        number = log.lines[log.at - 1][0]
+        if int(match["cpu"]) != block["cpu"]:
+            raise Refused(f"line {number}: it is of CPU {match['cpu']} in a dump of CPU {block['cpu']}")
+        if match["event"] in block["counts"]:
+            raise Refused(f"line {number}: this dump has {match['event']} twice")
+        block["counts"][match["event"]] = {"count": int(match["count"]), "ns": int(match["ns"]),
+                                           "percent": float(match["percent"])}
+    log.expect(CSV_END)
+    return block
+
+
 def parse_samples(number, content):
     try:
         frame = samples.decode(content)
@@ -221,12 +241,14 @@ def parse_block(log):
         return parse_start(log, {"block": "start", "line": number})
     if match := log.take(DUMP_HEAD):
         return parse_dump(log, {"block": "dump", "line": number, **fields(match)})
+    if match := log.take(CSV_HEAD):
+        return parse_csv(log, {"block": "csv", "line": number, **fields(match)})
     if match := log.take(TOTAL_HEAD):
         return parse_total(log, {"block": "total", "line": number, **fields(match)})
     if content.startswith("pmuvisor samples "):
         log.at += 1
         return parse_samples(number, content)
-    if content.startswith("pmuvisor "):
+    if content.startswith(("pmuvisor ", "# pmuvisor ")):
         raise Refused(f'line {number}: "{content}" begins no block')
     log.at += 1
     return None
@@ -258,7 +280,7 @@ def check_order(blocks):
             if block["first"] < sent.get(block["cpu"], 0):
                 raise Refused(f"line {block['line']}: samples that were sent before")
             sent[block["cpu"]] = block["first"] + len(block["samples"])
-        elif block["block"] == "dump":
+        elif block["block"] in ("dump", "csv"):
             if block["number"] <= last.get(block["cpu"], 0):
                 raise Refused(f"line {block['line']}: dump number {block['number']} follows {last[block['cpu']]}")
             last[block["cpu"]] = block["number"]
@@ -304,7 +326,7 @@ def print_names(blocks):
         if kind == "samples":
             block["samples"] = len(block["samples"])
             kind = f"samples.cpu{block['cpu']}.{block['first']}"
-        prefix = f"{kind}.{block.pop('number')}" if kind in ("dump", "total") else kind
+        prefix = f"{kind}.{block.pop('number')}" if kind in ("dump", "csv", "total") else kind
         if kind == "dump" and several:
             prefix += f".cpu{block['cpu']}"
         print("\n".join(names(prefix, block)))

@@ -47,6 +47,7 @@ static void empty_text_leaves_defaults(void **state)
 	assert_int_equal(config.serial_port, 0x2f8);
 	assert_int_equal(config.serial_baud, 115200);
 	assert_int_equal(config.dump_ms, 10000);
+	assert_false(config.dump_csv);
 	assert_string_equal(config.guest, "");
 	assert_string_equal(config.guest_args, "");
 }
@@ -67,6 +68,7 @@ static void every_key_is_obeyed(void **state)
 			       "serial = 0x3e8\n"
 			       "serial-baud = 57600\n"
 			       "dump = 500ms\n"
+			       "dump-format = csv\n"
 			       "guest = EFI/debian/grubx64.efi\n"
 			       "guest-args = \"console=ttyS0 a=#b\""),
 			 0);
@@ -82,6 +84,7 @@ static void every_key_is_obeyed(void **state)
 	assert_int_equal(config.serial_port, 0x3e8);
 	assert_int_equal(config.serial_baud, 57600);
 	assert_int_equal(config.dump_ms, 500);
+	assert_true(config.dump_csv);
 	assert_string_equal(config.guest, "\\EFI\\debian\\grubx64.efi");
 	assert_string_equal(config.guest_args, "console=ttyS0 a=#b");
 }
@@ -227,6 +230,7 @@ static const struct bad_text {
 	  "pmuvisor.conf, line 4: event: clashes with \"host-counters\": each event needs a counter of its own." },
 	{ "dump = 1s\nserial = off", 2,
 	  "pmuvisor.conf, line 2: serial: clashes with \"dump\": without a serial port there is nothing to dump to." },
+	{ "dump-format = json", 1, "pmuvisor.conf, line 1: dump-format: \"json\" is neither \"text\" nor \"csv\"." },
 	{ "samples = yes", 1, "pmuvisor.conf, line 1: samples: \"yes\" is neither \"off\" nor \"serial\"." },
 	{ "sample-branches = 33", 1, "pmuvisor.conf, line 1: sample-branches: \"33\" is not a number from 0 to 32." },
 	{ "samples = serial\ndump = off\nserial = off", 3,

@@ -253,7 +253,8 @@ static void fill(void)
 	add_event(7,
 		  (struct config_event){ "instructions", .guest = true, .host = true, .user = true, .kernel = true });
 	add_event(6, (struct config_event){ "cycles", .host = true, .kernel = true, .period = 1000 });
-	add_event(33, (struct config_event){ "event=0xc4,umask=0x11", .guest = true, .user = true });
+	add_event(33, (struct config_event){ "event=0xc4,umask=0x11", .event = 0xc4, .umask = 0x11, .guest = true,
+					     .user = true });
 	counts[0][0] = 123456789;
 	counts[0][1] = 2000;
 	cpus[0].pmu.events[1].overflows = 2;
@@ -453,6 +454,9 @@ static void longest_lines_fit(void **state)
 	dump_final(&cpus[0]); /* console_write() sees that none is cut */
 	assert_non_null(strstr(output, " overflows 18446744073709551615\n"));
 	assert_string_equal(output + length - 5, "\nend\n");
+	boot->config.dump_csv = true;
+	dump_final(&cpus[0]);
+	assert_string_equal(output + length - 7, "\n# end\n");
 }
 
 /* CPU 1 has counted as much as CPU 0 of everything but of what the test changes. */
@@ -535,6 +539,53 @@ static const char sum[] = "pmuvisor total number 1 cpus 2 ms 2500\n"
 			  "  time root-ticks 150000000 root-share 1.50% paused-ticks 38 windows 36\n"
 			  "  guest emulated 40 faults 10 hidden-memory 12 hidden-counters 42 lost-characters 17\n"
 			  "end\n";
+
+static const char csv_dump[] = "# pmuvisor dump number 1 cpu 0 ms 2500\n"
+			       "CPU0,123456789,,instructions,2400000000,96.00,,\n"
+			       "CPU0,2000,,cycles:kH,2400000000,96.00,,\n"
+			       "CPU0,0,,r11c4:uG,2400000000,96.00,,\n"
+			       "CPU0,41,,pmuvisor/exits-cpuid/,2500000000,100.00,,\n"
+			       "CPU0,1,,pmuvisor/exits-sipi/,2500000000,100.00,,\n"
+			       "CPU0,10,,pmuvisor/pmi-host/,2500000000,100.00,,\n"
+			       "CPU0,11,,pmuvisor/pmi-host-late/,2500000000,100.00,,\n"
+			       "CPU0,12,,pmuvisor/pmi-guest/,2500000000,100.00,,\n"
+			       "CPU0,13,,pmuvisor/pmi-guest-emulated/,2500000000,100.00,,\n"
+			       "CPU0,14,,pmuvisor/pmi-guest-masked/,2500000000,100.00,,\n"
+			       "CPU0,15,,pmuvisor/nmi-guest/,2500000000,100.00,,\n"
+			       "CPU0,16,,pmuvisor/nmi-in-root/,2500000000,100.00,,\n"
+			       "CPU0,100000000,,pmuvisor/root-ticks/,2500000000,100.00,,\n"
+			       "CPU0,200000000,,pmuvisor/paused-ticks/,2500000000,100.00,,\n"
+			       "CPU0,18,,pmuvisor/windows/,2500000000,100.00,,\n"
+			       "CPU0,20,,pmuvisor/emulated/,2500000000,100.00,,\n"
+			       "CPU0,5,,pmuvisor/faults/,2500000000,100.00,,\n"
+			       "CPU0,0,,pmuvisor/samples-taken/,2500000000,100.00,,\n"
+			       "CPU0,0,,pmuvisor/samples-lost/,2500000000,100.00,,\n"
+			       "# end\n";
+
+static void fields_of_perf_stat(void **state)
+{
+	(void)state;
+	fill();
+	boot->config.dump_csv = true;
+	cpus[0].pmu.stats.paused_tsc = 100 * MS;
+	dump_request(&cpus[0]);
+	tick_until_done();
+	assert_string_equal(output, csv_dump);
+}
+
+/* Nothing else follows what each CPU counted. */
+static void fields_of_two_cpus(void **state)
+{
+	(void)state;
+	fill_two();
+	publish_all();
+	boot->config.dump_csv = true;
+	dump_request(&cpus[0]);
+	tick_until_done();
+	assert_non_null(strstr(output, "# end\n# pmuvisor dump number 1 cpu 1 ms 2500\nCPU1,0,,instructions,"));
+	assert_string_equal(output + length - 6, "# end\n");
+	assert_null(strstr(output, "total"));
+}
 
 /* The other runs its guest meanwhile: its counters are those it has published, the rest is read in its memory. */
 static void two_cpus_and_their_sum(void **state)
@@ -929,6 +980,8 @@ int main(void)
 		cmocka_unit_test_setup(longest_lines_fit, setup),
 		cmocka_unit_test_setup(every_exit_has_a_name, setup),
 		cmocka_unit_test_setup(samples_are_announced, setup),
+		cmocka_unit_test_setup(fields_of_perf_stat, setup),
+		cmocka_unit_test_setup(fields_of_two_cpus, setup),
 		cmocka_unit_test_setup(enough_samples_are_sent, setup),
 		cmocka_unit_test_setup(samples_do_not_fill_the_queue, setup),
 		cmocka_unit_test_setup(a_dump_comes_after_the_samples_before_it, setup),

@@ -52,8 +52,10 @@ static void percentages(void **state)
 	(void)state;
 	text_percent(&text, 0, 0);
 	check("0.00%");
-	text_percent(&text, 5, 9999); /* too little to divide */
-	check("0.00%");
+	text_percent(&text, 5, 9999);
+	check("0.05%");
+	text_percent(&text, 330663, 330663);
+	check("100.00%");
 	text_percent(&text, 12345, 1000000);
 	check("1.23%");
 	text_percent(&text, 70000, 1000000);
@@ -62,6 +64,17 @@ static void percentages(void **state)
 	check("100.00%");
 	text_percent(&text, UINT64_MAX / 2, UINT64_MAX);
 	check("50.00%");
+}
+
+static void fixed_digits(void **state)
+{
+	(void)state;
+	text_digits(&text, 0xc4, 4);
+	check("00c4");
+	text_digits(&text, UINT64_MAX - 1, 16);
+	check("fffffffffffffffe");
+	text_hundredths(&text, 12345, 1000000);
+	check("1.23");
 }
 
 static void bit_masks(void **state)
@@ -139,6 +152,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(numbers, setup),
 		cmocka_unit_test_setup(percentages, setup),
+		cmocka_unit_test_setup(fixed_digits, setup),
 		cmocka_unit_test_setup(bit_masks, setup),
 		cmocka_unit_test_setup(base64, setup),
 		cmocka_unit_test_setup(checksum, setup),
