@@ -3,7 +3,8 @@
  * line. Says what each returned. That it gets to its last line shows that each left the firmware in working order.
  *
  * A line "!crumble N" first makes processor N (the firmware's number) one that is like the others until pmuvisor is about
- * to go under it: its last MTRR divides all memory into pages. "!mend N" takes that back.
+ * to go under it: its last MTRR divides all memory into pages. "!mend N" takes that back. "!disable N" makes it one that
+ * the firmware has disabled.
  */
 #include <efi.h>
 #include <efilib.h>
@@ -30,6 +31,9 @@ struct mp_services {
 	EFI_STATUS(EFIAPI *startup_this_ap)
 	(struct mp_services *this, void(EFIAPI *procedure)(void *), UINTN number, EFI_EVENT wait, UINTN timeout_us,
 	 void *argument, BOOLEAN *finished);
+	void *switch_bsp;
+	EFI_STATUS(EFIAPI *enable_disable_ap)
+	(struct mp_services *this, UINTN number, BOOLEAN enable, UINT32 *health);
 };
 
 static EFI_HANDLE own_image;
@@ -85,17 +89,19 @@ static void EFIAPI set_last_mtrr(void *mask)
 	wrmsr(last + 1, *(UINT64 *)mask);
 }
 
-static EFI_STATUS change(const char *what, const char *number)
+static EFI_STATUS change(const char *what, const char *digit)
 {
 	UINT64 mask = what[0] == 'c' ? EVERY_OTHER_PAGE | PHYSMASK_VALID : 0;
+	UINTN number = (UINTN)(digit[0] - '0');
 	EFI_GUID guid = MP_SERVICES_GUID;
 	struct mp_services *services;
 	EFI_STATUS status = uefi_call_wrapper(BS->LocateProtocol, 3, &guid, NULL, (void **)&services);
 
 	if (EFI_ERROR(status))
 		return status;
-	return uefi_call_wrapper(services->startup_this_ap, 7, services, set_last_mtrr, (UINTN)(number[0] - '0'), NULL,
-				 0, &mask, NULL);
+	if (what[0] == 'd')
+		return uefi_call_wrapper(services->enable_disable_ap, 4, services, number, FALSE, NULL);
+	return uefi_call_wrapper(services->startup_this_ap, 7, services, set_last_mtrr, number, NULL, 0, &mask, NULL);
 }
 
 /* Ends the text at the next `separator` and returns what follows it. */
