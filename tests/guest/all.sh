@@ -40,12 +40,12 @@ cases() {
 		for mode in direct shared; do
 			echo "CPUS=$cpus GUEST_ARGS=dump=1 tests/guest/run.sh $mode smp"
 		done
-		for mode in direct shared; do
-			echo "CPUS=$cpus tests/guest/run.sh $mode triple_fault"
-		done
-		echo "CPUS=$cpus TAG=dense GUEST_ARGS=dump=1 tests/guest/run.sh shared smp $dense"
-		echo "CPUS=$cpus TAG=inside GUEST_ARGS=dump=1 tests/guest/run.sh shared smp $inside"
 	done
+	for mode in direct shared; do
+		echo "CPUS=2 tests/guest/run.sh $mode triple_fault"
+	done
+	echo "CPUS=2 TAG=dense GUEST_ARGS=dump=1 tests/guest/run.sh shared smp $dense"
+	echo "CPUS=2 TAG=inside GUEST_ARGS=dump=1 tests/guest/run.sh shared smp $inside"
 	for mode in bare direct shared; do
 		echo "CPUS=2 tests/guest/run.sh $mode init"
 	done
