@@ -29,10 +29,10 @@ static void answer_instruction(struct cpu *cpu, const struct vm_exit *exit)
 		pmu_emulated(cpu);
 }
 
-/* INIT and SIPI are signals of their own: answered now, or lost. */
+/* INIT, SIPI and another NMI are signals of their own: answered now, or lost. */
 static bool comes_again(enum exit_reason reason)
 {
-	return reason != EXIT_INIT && reason != EXIT_SIPI;
+	return reason != EXIT_INIT && reason != EXIT_SIPI && reason != EXIT_NMI;
 }
 
 /*

@@ -348,6 +348,15 @@ void pmu_tell_guest(struct cpu *cpu)
 		lvtpc_settle(cpu);
 }
 
+/* Who enables a counter has set up LVTPC before: better a look at it now than at the first PMI. */
+void lvtpc_look(struct cpu *cpu)
+{
+	struct pmu *pmu = &cpu->pmu;
+
+	if (is_untrapped(pmu) && lvtpc_read() != pmu->guest_lvtpc)
+		lvtpc_refresh(cpu);
+}
+
 /* While open, the host counts nothing: any NMI is the guest's. */
 void pmu_nmi(struct cpu *cpu)
 {

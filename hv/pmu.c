@@ -121,13 +121,23 @@ bool pmu_read_global(struct cpu *cpu, enum pmu_global reg, uint64_t *value)
 	return false;
 }
 
-static bool write_ctrl(struct pmu *pmu, uint64_t value)
+static bool write_ctrl(struct cpu *cpu, uint64_t value)
 {
+	struct pmu *pmu = &cpu->pmu;
+
 	if (value & ~pmu->controls)
 		return false;
+	if (value)
+		pmu_counter_enabled(cpu);
 	pmu->guest_ctrl = value;
 	pmu_update_gate(pmu);
 	return true;
+}
+
+void pmu_counter_enabled(struct cpu *cpu)
+{
+	if (!pmu_is_open(&cpu->pmu))
+		lvtpc_look(cpu);
 }
 
 /* A PMI under way needs the bit to be known as the guest's. */
@@ -159,7 +169,7 @@ static bool set_status(struct pmu *pmu, uint64_t value)
 bool pmu_write_global(struct cpu *cpu, enum pmu_global reg, uint64_t value)
 {
 	switch (reg) {
-	case PMU_CTRL: return write_ctrl(&cpu->pmu, value);
+	case PMU_CTRL: return write_ctrl(cpu, value);
 	case PMU_STATUS_CLEAR: return clear_status(cpu, value);
 	case PMU_STATUS_SET: return set_status(&cpu->pmu, value);
 	case PMU_STATUS:

@@ -203,6 +203,8 @@ void pmu_host_enable(struct cpu *cpu, bool enable);
 bool pmu_read_global(struct cpu *cpu, enum pmu_global reg, uint64_t *value);
 bool pmu_write_global(struct cpu *cpu, enum pmu_global reg, uint64_t value);
 void pmu_write_freeze(struct cpu *cpu, uint64_t freeze);
+/* The guest is about to let a counter that interrupts count, other than by PMU_CTRL. */
+void pmu_counter_enabled(struct cpu *cpu);
 
 /* An instruction was completed on the guest's behalf: it counts as one retired. */
 void pmu_emulated(struct cpu *cpu);

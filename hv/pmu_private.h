@@ -37,6 +37,7 @@ void lvtpc_close(struct pmu *pmu);
 /* While closed: learns what the guest has written, and makes the hardware's entry what both together need. */
 void lvtpc_refresh(struct cpu *cpu);
 void lvtpc_settle(struct cpu *cpu);
+void lvtpc_look(struct cpu *cpu);
 /*
  * Before anything that moves the LVTPC, or takes or drops overflows without an NMI: waits for PMIs that are under way,
  * so that none comes when its cause is no longer to be seen, and decides them. Returns the global status afterwards.

@@ -59,6 +59,7 @@
 #define  CPUID_SVM_EDX_LBR		BIT(1)
 #define  CPUID_SVM_EDX_NEXT_RIP		BIT(3)
 #define  CPUID_SVM_EDX_FLUSH_ASID	BIT(6)
+#define  CPUID_SVM_EDX_VNMI		BIT(25)
 #define CPUID_IBS			0x8000001b
 #define CORE_COUNTERS			6 /* without PerfMonV2, and at most that is used of them */
 #define NR_LEGACY_COUNTERS		4 /* with registers of before PerfCtrExtCore */

@@ -51,10 +51,13 @@ static bool write_counter(struct cpu *cpu, uint32_t msr, uint64_t value)
 {
 	if (!is_guests(cpu, msr))
 		return false;
-	if (is_selector(msr))
-		pmu_amd_write_selector(&cpu->pmu, counter_of(msr), value);
-	else
+	if (!is_selector(msr)) {
 		reg_wrmsr(msr, value);
+		return true;
+	}
+	if (!cpu->pmu.caps.global && value & PERFEVTSEL_EN && value & PERFEVTSEL_INT)
+		pmu_counter_enabled(cpu);
+	pmu_amd_write_selector(&cpu->pmu, counter_of(msr), value);
 	return true;
 }
 

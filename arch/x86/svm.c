@@ -37,11 +37,10 @@ static const uint8_t neutral[EXITS_OF_INSTRUCTIONS] = {
 static void apply_intercepts(struct svm_cpu *svm, const struct pmu_gate *gate)
 {
 	uint64_t changing = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_RDPMC | INTERCEPT_IRET;
-	bool iret = (svm->nmi_masked && !svm->stepping) || svm->passing;
-	uint32_t wanted = svm->vmcb.intercept1 & (uint32_t)~changing;
+	uint32_t wanted = (svm->vmcb.intercept1 & (uint32_t)~changing) | svm_apply_nmi(svm, gate);
 
-	wanted |= (uint32_t)((gate->nmi_exits ? INTERCEPT_NMI : 0) | (gate->rdpmc_open ? 0 : INTERCEPT_RDPMC) |
-			     (iret ? INTERCEPT_IRET : 0) | (svm->deadline && !svm->passing ? INTERCEPT_INTR : 0));
+	wanted |= (uint32_t)((gate->rdpmc_open ? 0 : INTERCEPT_RDPMC) | (svm->passing ? INTERCEPT_IRET : 0) |
+			     (svm->deadline && !svm->passing ? INTERCEPT_INTR : 0));
 	if (wanted == svm->vmcb.intercept1)
 		return;
 	svm->vmcb.intercept1 = wanted;
@@ -62,8 +61,6 @@ static void apply_gate(struct cpu *cpu)
 	struct svm_cpu *svm = svm_of(cpu);
 	struct pmu_gate *gate = &cpu->pmu.gate;
 
-	if ((gate->step || (gate->nmi_window && !svm->nmi_masked)) && !svm->stepping)
-		svm_step_begin(svm);
 	apply_intercepts(svm, gate);
 	svm_apply_debugctl(cpu, gate);
 	apply_open(svm, gate->open);
@@ -122,9 +119,8 @@ static bool decode(struct cpu *cpu, struct vm_exit *exit)
 	case SVM_EXIT_IRET:
 		if (svm->passing)
 			svm_timer_passed(cpu);
-		if (svm->nmi_masked)
-			svm_iret(cpu);
-		return false;
+		exit->reason = EXIT_NMI_WINDOW;
+		return svm_nmi_iret(cpu);
 	case SVM_EXIT_INTR: svm_timer_pass(cpu); return false;
 	/* These two have come as NMI and #SX since, at STGI, and are decided when it looks for them before it enters. */
 	case SVM_EXIT_NMI:
@@ -160,7 +156,10 @@ static bool exited(struct cpu *cpu, struct vm_exit *exit)
 	svm->vmcb.clean = CLEAN_ALL;
 	svm->vmcb.tlb_control = 0;
 	svm->vmcb.event = 0;
+	svm->faulting = false;
 	cpu->guest.rax = svm->vmcb.rax;
+	if (svm->nmi_exits)
+		svm_nmi_exited(cpu);
 	if (cpu->pmu.caps.nr_gp)
 		svm_pmu_exited(cpu);
 	return decode(cpu, exit);
@@ -207,9 +206,14 @@ static void inject(struct svm_cpu *svm, uint64_t vector, uint64_t flags)
 /* A fault: the flags it pushes have RF set. APM Vol. 2, "Instruction Breakpoints". */
 static void inject_fault(struct cpu *cpu, uint64_t vector, uint64_t flags)
 {
+	struct svm_cpu *svm = svm_of(cpu);
+
+	if (svm->stepping)
+		svm_step_cancel(cpu);
 	cpu->counts.faults_injected++;
-	svm_of(cpu)->vmcb.rflags |= RFLAGS_RF;
-	inject(svm_of(cpu), vector, EVENT_EXCEPTION | flags);
+	svm->vmcb.rflags |= RFLAGS_RF;
+	svm->faulting = true;
+	inject(svm, vector, EVENT_EXCEPTION | flags);
 }
 
 /*
@@ -220,23 +224,16 @@ static void advance(struct cpu *cpu, const struct vm_exit *exit)
 {
 	struct svm_cpu *svm = svm_of(cpu);
 
+	if (svm->stepping)
+		svm_step_cancel(cpu);
 	svm->vmcb.rip = svm_next_rip(cpu, exit);
-	svm->vmcb.interrupt_shadow = svm->stepping ? SHADOW_INTERRUPTS : 0; /* the step is still to be made */
+	svm->vmcb.interrupt_shadow = 0;
 	svm->vmcb.rflags &= ~RFLAGS_RF;
-	if (!(svm->vmcb.rflags & RFLAGS_TF) || svm->stepping || cpu->ops->read(cpu, GUEST_DEBUGCTL) & DEBUGCTL_BTF)
+	if (!(svm->vmcb.rflags & RFLAGS_TF) || cpu->ops->read(cpu, GUEST_DEBUGCTL) & DEBUGCTL_BTF)
 		return;
 	svm->vmcb.dr6 |= DR6_BS;
 	vmcb_dirty(svm, CLEAN_DR);
 	inject(svm, VECTOR_DB, EVENT_EXCEPTION);
-}
-
-static void inject_nmi(struct cpu *cpu)
-{
-	struct svm_cpu *svm = svm_of(cpu);
-
-	inject(svm, VECTOR_NMI, EVENT_NMI);
-	svm->nmi_masked = true;
-	cpu->pmu.gate.dirty = true; /* the IRET exits */
 }
 
 static void svm_finish(struct cpu *cpu, const struct vm_exit *exit, enum verdict verdict)
@@ -245,17 +242,10 @@ static void svm_finish(struct cpu *cpu, const struct vm_exit *exit, enum verdict
 	case ADVANCE: advance(cpu, exit); break;
 	case INJECT_UD: inject_fault(cpu, VECTOR_UD, 0); break;
 	case INJECT_GP: inject_fault(cpu, VECTOR_GP, EVENT_ERROR_CODE); break;
-	case INJECT_NMI: inject_nmi(cpu); break;
+	case INJECT_NMI: svm_nmi_inject(cpu); break;
 	case RESUME:
 	case STOP: break;
 	}
-}
-
-static bool svm_nmi_blocked(struct cpu *cpu)
-{
-	const struct svm_cpu *svm = svm_of(cpu);
-
-	return svm->nmi_masked || svm->vmcb.interrupt_shadow & SHADOW_INTERRUPTS || svm->vmcb.event & EVENT_VALID;
 }
 
 static uint64_t svm_read(struct cpu *cpu, enum guest_register reg)

@@ -18,15 +18,16 @@ struct svm_cpu {
 	struct svm_msr_permission msrs_open, msrs_closed;
 	uint8_t io_permission[3 * 4096];
 	struct guest_space space;
-	uint64_t deadline;     /* of set_timer(), TSC; 0: none */
-	bool passing;          /* svm_timer.c: an interrupt is on its way to the guest */
-	uint64_t stepped_from; /* RFLAGS of before `stepping` */
-	/*
-	 * Without virtual NMIs nobody but this code knows when the guest can't take one: from the injection to the IRET,
-	 * which exits, and is then stepped over.
-	 */
-	bool nmi_masked;
+	uint64_t deadline;            /* of set_timer(), TSC; 0: none */
+	bool passing;                 /* svm_timer.c: an interrupt is on its way to the guest */
+	uint64_t stepped_from;        /* RFLAGS of before `stepping`, */
+	uint64_t shadow_before;       /* and the interrupt shadow */
 	bool stepping, stepping_iret; /* the trap flag is set behind the guest's back */
+	bool vnmi;                    /* the processor knows when the guest can't take an NMI; */
+	bool nmi_masked;              /* without, it can't from the injection to the IRET, */
+	uint64_t iret_rip;            /* which is about to be executed here, if not 0 */
+	bool nmi_exits;               /* as last set */
+	bool faulting;                /* the event to be injected is the fault of the instruction that exited */
 	uint64_t guarded;             /* counters that exit until the next exit: svm_pmu.c */
 	uint64_t disguised;           /* selectors whose reads exit, as last set */
 	bool open, apic_trapped;      /* the traps as last set */
@@ -62,11 +63,23 @@ void svm_trap_apic(struct cpu *cpu, bool trapped);
 /* An exit in the middle of delivering an event: it is put back. */
 void svm_restore_event(struct svm_cpu *svm);
 
-/* svm_step.c: one instruction at a time, and the guest's blocking of NMIs. */
+/* svm_nmi.c */
+bool svm_nmi_blocked(struct cpu *cpu);
+void svm_nmi_inject(struct cpu *cpu);
+/* Returns the intercepts that NMIs need. */
+uint32_t svm_apply_nmi(struct svm_cpu *svm, const struct pmu_gate *gate);
+/* After any exit, while NMIs exit. */
+void svm_nmi_exited(struct cpu *cpu);
+/* An IRET has exited. True: that was the NMI window's exit. */
+bool svm_nmi_iret(struct cpu *cpu);
+void svm_nmi_reset(struct svm_cpu *svm);
+
+/* svm_step.c: one instruction at a time. */
 void svm_step_begin(struct svm_cpu *svm);
+void svm_step_iret(struct svm_cpu *svm);
+void svm_step_cancel(struct cpu *cpu);
 /* What the exit of a step is for shared code. */
 enum exit_reason svm_stepped(struct cpu *cpu);
-void svm_iret(struct cpu *cpu);
 
 /* svm_timer.c: set_timer(), and the exits that it needs. */
 void svm_set_timer(struct cpu *cpu, uint64_t ticks);

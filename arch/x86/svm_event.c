@@ -136,7 +136,8 @@ static enum verdict init_signal(struct cpu *cpu)
 	reset_segments(&svm->vmcb);
 	reset_registers(cpu);
 	reset_debug_addresses();
-	svm->nmi_masked = svm->stepping = svm->stepping_iret = false;
+	svm->stepping = svm->stepping_iret = false;
+	svm_nmi_reset(svm);
 	vmcb_dirty(svm, CLEAN_ALL);
 	apic_reset();
 	pmu_reset(cpu);

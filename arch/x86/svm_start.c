@@ -35,6 +35,7 @@ static void ident(struct svm_cpu *svm)
 	reg_cpuid(CPUID_SVM, 0, regs);
 	svm->next_rip = regs[3] & CPUID_SVM_EDX_NEXT_RIP;
 	svm->lbr = regs[3] & CPUID_SVM_EDX_LBR;
+	svm->vnmi = regs[3] & CPUID_SVM_EDX_VNMI;
 	svm->flush = regs[3] & CPUID_SVM_EDX_FLUSH_ASID ? TLB_FLUSH_ASID : TLB_FLUSH_ALL;
 }
 

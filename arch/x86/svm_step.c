@@ -17,6 +17,7 @@ void svm_step_begin(struct svm_cpu *svm)
 {
 	svm->stepping = true;
 	svm->stepped_from = svm->vmcb.rflags;
+	svm->shadow_before = svm->vmcb.interrupt_shadow;
 	svm->vmcb.rflags |= RFLAGS_TF;
 	svm->vmcb.intercept_exceptions |= (uint32_t)EXCEPTION_DB;
 	if (!svm->stepping_iret)
@@ -53,18 +54,26 @@ enum exit_reason svm_stepped(struct cpu *cpu)
 		svm->vmcb.event = VECTOR_DB | EVENT_EXCEPTION | EVENT_VALID;
 	svm->stepping_iret = false;
 	if (iret)
-		svm->nmi_masked = false;
+		svm->nmi_masked = false; /* a virtual one isn't any more */
 	cpu->pmu.gate.dirty = true;
 	return iret || !cpu->pmu.gate.step ? EXIT_NMI_WINDOW : EXIT_STEP;
 }
 
 /* The exit comes before the IRET, which ends the blocking when it is done. */
-void svm_iret(struct cpu *cpu)
+void svm_step_iret(struct svm_cpu *svm)
 {
-	struct svm_cpu *svm = svm_of(cpu);
-
-	cpu->counts.exits[EXIT_STEP]++;
 	svm->stepping_iret = true;
 	svm_step_begin(svm);
-	cpu->pmu.gate.dirty = true; /* it doesn't exit again */
+}
+
+/* The instruction to be stepped has been completed otherwise, or faults: nobody is to find the flag in a frame. */
+void svm_step_cancel(struct cpu *cpu)
+{
+	struct svm_cpu *svm = svm_of(cpu);
+	uint64_t dr6 = svm->vmcb.dr6;
+
+	step_end(svm);
+	svm->vmcb.dr6 = dr6;
+	svm->vmcb.interrupt_shadow = svm->shadow_before;
+	cpu->pmu.gate.dirty = true;
 }

@@ -30,6 +30,7 @@ static struct cpu cpu;
 static uint64_t debugctl, tried, freeze, selectors[COUNTERS], counter_value;
 static uint32_t counter_msr;
 static uint64_t written;
+static unsigned enabled;
 static enum pmu_global written_reg;
 
 uint64_t reg_rdmsr(uint32_t msr)
@@ -119,6 +120,12 @@ uint64_t pmu_amd_read_selector(const struct pmu *pmu, unsigned n)
 	return selectors[n];
 }
 
+void pmu_counter_enabled(struct cpu *owner)
+{
+	assert_ptr_equal(owner, &cpu);
+	enabled++;
+}
+
 bool pmu_read_lvtpc(struct cpu *reader, uint64_t *value)
 {
 	(void)reader, (void)value;
@@ -164,6 +171,7 @@ static int setup(void **state)
 	cpu.pmu.host = BITS(5, 4);
 	cpu.pmu.guest = cpu.pmu.controls = BITS(3, 0);
 	debugctl = tried = freeze = counter_msr = 0;
+	enabled = 0;
 	memset(selectors, 0, sizeof(selectors));
 	return 0;
 }
@@ -316,6 +324,9 @@ static void zen_3_has_four_counters(void **state)
 	expect_trap(OLD_CTR(3), TRAP_NEVER);
 	assert_int_equal(wrmsr(OLD_CTL(3), 3), ADVANCE);
 	assert_int_equal(rdmsr(OLD_CTL(3)), 3);
+	assert_int_equal(enabled, 0);
+	assert_int_equal(wrmsr(OLD_CTL(3), PERFEVTSEL_EN | PERFEVTSEL_INT), ADVANCE);
+	assert_int_equal(enabled, 1); /* there is no other write that would tell */
 }
 
 static void lbrs_are_their_owner_s(void **state)
