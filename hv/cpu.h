@@ -25,6 +25,7 @@ struct nmi {
 	bool init_in_root; /* right behind in_root: svm_entry.asm looks at both at once */
 	bool pending;      /* the guest is to get one as soon as it can take it; another would be the same */
 	bool window;       /* and when it does, the global registers are opened */
+	uint8_t owed;      /* so many more may come before the next entry, of PMIs that have been decided */
 	uint64_t root_rip; /* where the newest of those in root mode struck, until one is decided; else 0 */
 };
 

@@ -260,7 +260,8 @@ static uint64_t causes_in(const struct pmu *pmu, uint64_t status)
 
 /*
  * Waits for the PMIs of `causes`, of which one has come. Without a mask that would drop them the others come as NMIs of
- * their own, which find nothing that they could be of: they are taken here. Returns the entry.
+ * their own, which find nothing that they could be of: those that are there are taken here, and those that come before
+ * the next entry are `owed`. Returns the entry.
  */
 static uint32_t await_causes(struct cpu *cpu, uint64_t causes)
 {
@@ -273,7 +274,17 @@ static uint32_t await_causes(struct cpu *cpu, uint64_t causes)
 		cpu->pmu.stats.root_nmis++;
 		lvtpc_await(cpu, causes, true);
 	}
+	cpu->nmi.owed = (uint8_t)(cpu->nmi.owed + __builtin_popcountll(causes));
 	return now;
+}
+
+/* An NMI, and no PMI. */
+static void pass_on_or_drop(struct cpu *cpu, uint64_t causes)
+{
+	if (!causes && cpu->nmi.owed)
+		cpu->nmi.owed--;
+	else
+		pass_on(cpu);
 }
 
 static void shared_nmi(struct cpu *cpu)
@@ -302,7 +313,7 @@ static void shared_nmi(struct cpu *cpu)
 		return;
 	}
 	if (!pmi)
-		pass_on(cpu);
+		pass_on_or_drop(cpu, causes);
 	settle(pmu);
 }
 

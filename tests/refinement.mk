@@ -5,7 +5,7 @@ REFINE_PRODUCT	:= hv/pmu.c hv/pebs.c hv/lbr.c hv/pmi.c hv/emulated.c hv/host_eve
 		   arch/x86/pmu_intel.c arch/x86/lbr_legacy.c arch/x86/lbr_arch.c arch/x86/pmu_amd.c arch/x86/lbr_amd.c \
 		   arch/x86/guest_msr.c arch/x86/guest_msr_intel.c arch/x86/guest_msr_amd.c arch/x86/guest_cpuid.c \
 		   arch/x86/guest_walk.c arch/x86/apic.c \
-		   arch/x86/svm.c arch/x86/svm_pmu.c arch/x86/svm_lbr.c arch/x86/svm_step.c arch/x86/svm_length.c \
+		   arch/x86/svm.c arch/x86/svm_pmu.c arch/x86/svm_lbr.c arch/x86/svm_step.c arch/x86/svm_nmi.c arch/x86/svm_length.c \
 		   arch/x86/svm_setup.c arch/x86/msr_permission.c hv/text.c
 REFINE_COMMON	:= $(REFINE_PRODUCT) $(wildcard tests/machine/pmu_*.c) \
 		   $(filter-out %/main.c %/fuzz.c,$(wildcard tests/refinement/*.c))

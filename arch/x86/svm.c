@@ -157,6 +157,7 @@ static bool exited(struct cpu *cpu, struct vm_exit *exit)
 	svm->vmcb.tlb_control = 0;
 	svm->vmcb.event = 0;
 	svm->faulting = false;
+	cpu->nmi.owed = 0;
 	cpu->guest.rax = svm->vmcb.rax;
 	if (svm->nmi_exits)
 		svm_nmi_exited(cpu);
