@@ -91,7 +91,19 @@ static uint64_t take_one(const struct pmu *pmu, uint64_t counters)
 	return ahead;
 }
 
-uint64_t pmu_entering(struct cpu *cpu)
+/*
+ * One that doesn't count at privilege level 0 is as good as off while the guest is there: it is off for that long, and
+ * doesn't count the entry.
+ */
+static void suspend(struct pmu *pmu)
+{
+	pmu->suspended = pmu->ahead & ~pmu->ops->counts_entry(pmu->ahead, false);
+	pmu->ahead &= ~pmu->suspended;
+	if (pmu->suspended)
+		pmu->ops->suspend(pmu->suspended, true);
+}
+
+uint64_t pmu_entering(struct cpu *cpu, bool to_kernel)
 {
 	struct pmu *pmu = &cpu->pmu;
 	uint64_t counters = pmu_guest_ctrl(pmu);
@@ -100,26 +112,31 @@ uint64_t pmu_entering(struct cpu *cpu)
 	counters = pmu->ops->counts_entry(counters, user);
 	if (pmu->emulated)
 		counters &= ~pmu->ops->counts_instructions(counters, user);
-	if (counters_frozen(pmu) || !counters)
+	if (!counters || counters_frozen(pmu))
 		return 0;
 	pmu->ahead = take_one(pmu, counters);
 	pmu->taken = counters & ~pmu->ahead;
+	if (to_kernel)
+		suspend(pmu);
 	return pmu->ahead;
+}
+
+static void entry_over(struct pmu *pmu)
+{
+	if (pmu->suspended)
+		pmu->ops->suspend(pmu->suspended, false);
+	pmu->ahead = pmu->taken = pmu->suspended = 0;
 }
 
 void pmu_entered(struct cpu *cpu)
 {
-	struct pmu *pmu = &cpu->pmu;
-
-	take_one(pmu, pmu->ahead);
-	pmu->ahead = pmu->taken = 0;
+	take_one(&cpu->pmu, cpu->pmu.ahead);
+	entry_over(&cpu->pmu);
 }
 
 /* Nothing overflows: each was one more before. */
 void pmu_not_entered(struct cpu *cpu)
 {
-	struct pmu *pmu = &cpu->pmu;
-
-	add_one(pmu, pmu->taken);
-	pmu->ahead = pmu->taken = 0;
+	add_one(&cpu->pmu, cpu->pmu.taken);
+	entry_over(&cpu->pmu);
 }

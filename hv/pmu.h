@@ -71,6 +71,8 @@ struct pmu_ops {
 	 * Of `counters`, those that count the entry into the guest as an event of the guest's. NULL: an entry is none.
 	 */
 	uint64_t (*counts_entry)(uint64_t counters, bool user);
+	/* Switches counters of the guest's off for a while, and on again. With counts_entry. */
+	void (*suspend)(uint64_t counters, bool suspended);
 	/* Of `counters`, those whose overflow asks for a PMI (reads one selector each). */
 	uint64_t (*interrupting)(uint64_t counters);
 	/* The in-use register as it would read with these counters alone, and whether PEBS is enabled for one. */
@@ -166,8 +168,9 @@ struct pmu {
 	uint32_t guest_lvtpc;  /* while closed: what the guest's LVTPC holds, */
 	bool borrowed;         /* and whether the hardware's holds the host's instead */
 	bool emulated;         /* where entries count: the next one stands for an emulated instruction; */
-	uint64_t taken;        /* these counters have one taken off for it, */
-	uint64_t ahead;        /* and these will have counted one that stands for nothing */
+	uint64_t taken;        /* these counters have one taken off for the entry, */
+	uint64_t ahead;        /* these will have counted one that stands for nothing, */
+	uint64_t suspended;    /* and these are off till the next exit */
 	uint64_t step_armed;   /* overflows of before gate.step, whose records are still to come */
 	/* The host's: */
 	uint64_t host_in_guest, host_in_host; /* counters live in guest mode, in root mode */
@@ -211,9 +214,10 @@ void pmu_emulated(struct cpu *cpu);
 
 /*
  * Where entries count. The guest is about to be entered: returns the counters that will be one ahead until the next exit;
- * the guest must not reach them without one.
+ * the guest must not reach them without one. `to_kernel`: by an event it comes to privilege level 0 at once, and exits
+ * before it leaves that.
  */
-uint64_t pmu_entering(struct cpu *cpu);
+uint64_t pmu_entering(struct cpu *cpu, bool to_kernel);
 /* It was entered and has exited; or it wasn't after all. */
 void pmu_entered(struct cpu *cpu);
 void pmu_not_entered(struct cpu *cpu);

@@ -325,6 +325,14 @@ static uint64_t amd_counts_entry(uint64_t counters, bool user)
 	return counters & pmu_here()->kept.entries[user];
 }
 
+static void amd_suspend(uint64_t counters, bool suspended)
+{
+	const struct pmu_kept *kept = &pmu_here()->kept;
+
+	for_each_bit(n, counters)
+		reg_wrmsr(selector_msr((unsigned)n), kept->selectors[n] & ~(suspended ? PERFEVTSEL_EN : 0));
+}
+
 static uint64_t amd_interrupting(uint64_t counters)
 {
 	return counters & pmu_here()->kept.interrupting;
@@ -350,6 +358,7 @@ const struct pmu_ops pmu_amd = {
 	.used = amd_used,
 	.counts_instructions = amd_counts_instructions,
 	.counts_entry = amd_counts_entry,
+	.suspend = amd_suspend,
 	.interrupting = amd_interrupting,
 	.inuse = amd_inuse,
 	.lbr = { &lbr_amd },

@@ -72,6 +72,8 @@ uint32_t svm_apply_nmi(struct svm_cpu *svm, const struct pmu_gate *gate);
 void svm_nmi_exited(struct cpu *cpu);
 /* An IRET has exited. True: that was the NMI window's exit. */
 bool svm_nmi_iret(struct cpu *cpu);
+/* Does the guest begin with the handler of an NMI, whose IRET exits? */
+bool svm_nmi_comes_first(const struct svm_cpu *svm);
 void svm_nmi_reset(struct svm_cpu *svm);
 
 /* svm_step.c: one instruction at a time. */

@@ -107,6 +107,17 @@ bool svm_nmi_iret(struct cpu *cpu)
 	return true;
 }
 
+/* Not when the instruction in whose shadow it waits does. */
+bool svm_nmi_comes_first(const struct svm_cpu *svm)
+{
+	const struct vmcb *vmcb = &svm->vmcb;
+	bool injected = (vmcb->event & (EVENT_VALID | EVENT_TYPE)) == (EVENT_VALID | EVENT_NMI);
+	bool pending = svm->vnmi && (vmcb->int_ctl & (V_NMI_PENDING | V_NMI_MASK)) == V_NMI_PENDING &&
+		       !(vmcb->interrupt_shadow & SHADOW_INTERRUPTS);
+
+	return vmcb->intercept1 & INTERCEPT_IRET && (injected || pending);
+}
+
 void svm_nmi_reset(struct svm_cpu *svm)
 {
 	svm->nmi_masked = false;

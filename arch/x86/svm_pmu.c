@@ -84,7 +84,7 @@ void svm_pmu_exited(struct cpu *cpu)
 	if (svm_of(cpu)->open && pmu->caps.global)
 		track_ctrl(pmu);
 	pmu->emulated = false;
-	if (!(pmu->taken | pmu->ahead))
+	if (!(pmu->taken | pmu->ahead | pmu->suspended))
 		return;
 	pmu_entered(cpu);
 	if (svm_of(cpu)->guarded)
@@ -93,7 +93,7 @@ void svm_pmu_exited(struct cpu *cpu)
 
 void svm_pmu_not_entered(struct cpu *cpu)
 {
-	if (cpu->pmu.taken | cpu->pmu.ahead)
+	if (cpu->pmu.taken | cpu->pmu.ahead | cpu->pmu.suspended)
 		pmu_not_entered(cpu);
 	if (svm_of(cpu)->guarded)
 		unguard(cpu);
@@ -119,7 +119,7 @@ void svm_pmu_entering(struct cpu *cpu)
 		pmu->ops->enable(ctrl);
 	if (!((pmu->kept.entries[0] | pmu->kept.entries[1]) & ctrl & pmu->guest))
 		return;
-	ahead = pmu_entering(cpu);
+	ahead = pmu_entering(cpu, svm_nmi_comes_first(svm_of(cpu)));
 	if (ahead)
 		guard(cpu, ahead);
 }

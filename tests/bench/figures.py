@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""figures.py DIRECT-RUN SHARED-RUN: the cost figures, `name value` lines, from two runs of tests/bench/exits.c.
+"""figures.py DIRECT-RUN SHARED-RUN [PREFIX]: the cost figures, `name value` lines, from two runs of tests/bench/exits.c.
 
 Each run directory has the guest's `tap` (lines `phase NAME MARK ACTIONS`) and the machine's stats.txt (blocks of
 `name value` headed `mark N`). A figure is the difference between a phase's two marks, less that of the phase
@@ -8,8 +8,10 @@ without the action, divided by the number of actions.
 import pathlib
 import sys
 
-COUNTERS = ("rdmsr_counter", "wrmsr_counter", "rdmsr_legacy_counter", "rdmsr_fixed_counter", "rdmsr_selector",
-            "wrmsr_selector", "wrmsr_fixed_ctrl")
+COUNTERS = ("rdmsr_counter", "wrmsr_counter", "rdmsr_legacy_counter", "rdmsr_fixed_counter")
+SELECTORS = ("rdmsr_selector", "wrmsr_selector", "wrmsr_fixed_ctrl")
+# AMD's: of a selector that is on pmuvisor's part must not show.
+SELECTORS_ON = ("rdmsr_selector_on", "wrmsr_selector_on")
 # Exit reason 52: VMX-preemption timer expired. SDM Vol. 3D, "VMX Basic Exit Reasons".
 TIMER = {"exits": "exits_reason_52", "instructions_root": "root_instructions_reason_52",
          "root_msr": "root_msr_reason_52"}
@@ -46,9 +48,15 @@ class Run:
             surplus -= self.difference(phase, TIMER[statistic]) - self.difference(without, TIMER[statistic])
         return surplus / self.phases[phase][1]
 
+    def most(self, phases, statistic):
+        return max(self.per_action(phase, statistic) for phase in phases if phase in self.phases)
+
+
+PREFIX = sys.argv[3] if len(sys.argv) > 3 else ""
+
 
 def show(name, value):
-    print(name, f"{value:.2f}".rstrip("0").rstrip("."))
+    print(PREFIX + name, f"{value:.2f}".rstrip("0").rstrip("."))
 
 
 def main():
@@ -56,14 +64,21 @@ def main():
     for mode, run in runs.items():
         show(f"exits_per_guest_pmi_{mode}", run.per_action("pmi", "exits", "work"))
         show(f"exits_per_rdpmc_{mode}", run.per_action("rdpmc", "exits"))
-        show(f"exits_per_global_ctrl_write_{mode}", run.per_action("wrmsr_global_ctrl", "exits"))
+        if "wrmsr_global_ctrl" in run.phases:
+            show(f"exits_per_global_ctrl_write_{mode}", run.per_action("wrmsr_global_ctrl", "exits"))
         show(f"root_instructions_per_pmi_{mode}", run.per_action("pmi", "instructions_root", "work"))
         show(f"root_msr_per_pmi_{mode}", run.per_action("pmi", "root_msr", "work"))
         show(f"root_instructions_per_cpuid_{mode}", run.per_action("cpuid", "instructions_root"))
         show(f"root_instructions_per_counted_cpuid_{mode}", run.per_action("cpuid_counted", "instructions_root"))
         show(f"root_msr_per_cpuid_{mode}", run.per_action("cpuid", "root_msr"))
-    # The worst of every kind of access in both modes.
-    show("exits_per_counter_access", max(run.per_action(phase, "exits") for run in runs.values() for phase in COUNTERS))
+    # The worst of every kind of access in both modes. AMD's selectors exit, and are a figure of their own.
+    accesses = {"counter": COUNTERS + SELECTORS}
+    if any(phase in run.phases for run in runs.values() for phase in SELECTORS_ON):
+        accesses = {"counter": COUNTERS, "selector_write": ("wrmsr_selector", "wrmsr_selector_on"),
+                    "selector_read": ("rdmsr_selector",), "selector_read_on": ("rdmsr_selector_on",)}
+    for name, phases in accesses.items():
+        show(f"exits_per_{name}_access" if name == "counter" else f"exits_per_{name}",
+             max(run.most(phases, "exits") for run in runs.values()))
     # A figure without a mode is the dearer mode's.
     show("root_instructions_per_cpuid", max(run.per_action("cpuid", "instructions_root") for run in runs.values()))
     show("root_msr_per_cpuid", max(run.per_action("cpuid", "root_msr") for run in runs.values()))

@@ -172,6 +172,11 @@ cases | xargs -d '\n' -n 1 -P "$(nproc)" tests/pool sh -c || failed=1
 	tests/guest/table.py "$out" || failed=1
 	tests/bench/figures.py "$out/direct-exits" "$out/shared-exits" || failed=1
 	tests/bench/pmis.py "$out/shared-pmi-long" || failed=1
+	# What Zen 4 and Zen 3 differ in has both their figures.
+	tests/bench/figures.py "$out/direct-exits-zen4" "$out/shared-exits-zen4" amd_ || failed=1
+	tests/bench/pmis.py "$out/shared-pmi-zen4-long" amd_ || failed=1
+	tests/bench/figures.py "$out/direct-exits-zen3" "$out/shared-exits-zen3" amd_zen3_ || failed=1
+	tests/bench/pmis.py "$out/shared-pmi-zen3-long" amd_zen3_ || failed=1
 	tests/bench/records.py "$out" || failed=1
 	tests/bench/smp.py "$out/direct-smp_cost-cpus2" "$out/shared-smp_cost-cpus2" || failed=1
 	tests/guest/storms.py smp_stress "$out"/*-stress-* || failed=1

@@ -10,6 +10,7 @@ import sys
 
 MODES = ("bare", "direct", "shared")
 MODELS = ("sapphire_rapids", "arrow_lake")
+AMD = ("zen3", "zen4")  # their errors are figures of their own
 # What must be equal, by the beginning of the figure's name, and what the sum of the differences is called.
 ERRORS = {"count_instructions_": "count_error_instructions", "count_branches_": "count_error_branches",
           "pmi_": "pmi_error_figures", "guest_pmis_": "pmi_error_guest"}
@@ -21,7 +22,7 @@ def read(out):
     for path in sorted(out.glob("*-*/figures")):
         mode, _, rest = path.parent.name.partition("-")
         _, _, tag = rest.partition("-")
-        if tag and tag not in MODELS:
+        if tag and tag not in MODELS + AMD:
             continue
         for line in path.read_text().splitlines():
             name, value = line.split()
@@ -31,12 +32,15 @@ def read(out):
 
 def main():
     figures = read(pathlib.Path(sys.argv[1]))
-    errors = dict.fromkeys(ERRORS.values(), 0)
-    compared = dict.fromkeys(ERRORS.values(), 0)
+    names = [prefix + error for prefix in ("", "amd_") for error in ERRORS.values()]
+    errors = dict.fromkeys(names, 0)
+    compared = dict.fromkeys(names, 0)
     print("# " + "".join(f"{column:>15}" for column in MODES) + "  figure")
     for name, values in figures.items():
         print("# " + "".join(f"{values.get(mode, '-'):>15}" for mode in MODES) + f"  {name}")
+        prefix = "amd_" if name.endswith(AMD) else ""
         for beginning, error in ERRORS.items():
+            error = prefix + error
             if name.startswith(beginning):
                 if set(values) != set(MODES):
                     sys.exit(f"{sys.argv[0]}: {name} was not measured in every mode")
