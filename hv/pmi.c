@@ -474,11 +474,17 @@ void pmu_reset(struct cpu *cpu)
 	pmu_update_gate(pmu);
 }
 
+/* Where blocking holds an NMI that would have exited, it comes later, and must find its cause. */
+static bool holds_nmis(struct cpu *cpu)
+{
+	return !cpu->pmu.caps.pmi_masks && cpu->ops->nmi_blocked(cpu);
+}
+
 void pmu_poll(struct cpu *cpu)
 {
 	struct pmu *pmu = &cpu->pmu;
 
-	if (pmu_is_open(pmu))
+	if (pmu_is_open(pmu) || holds_nmis(cpu))
 		return;
 	pmi_land(cpu);
 	take_late(pmu, pmu->ops->status());

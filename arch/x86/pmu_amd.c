@@ -234,10 +234,15 @@ static uint64_t amd_read(unsigned n)
 	return reg_rdmsr(counter_msr(n));
 }
 
+/* What has wrapped before is not to be taken for what is written. */
 static void amd_write(unsigned n, uint64_t value)
 {
+	struct pmu *pmu = pmu_here();
+
+	if (!pmu->caps.global && is_watched(pmu, n))
+		watch(&pmu->kept, n);
 	reg_wrmsr(counter_msr(n), value);
-	pmu_here()->kept.seen[n] = value;
+	pmu->kept.seen[n] = value;
 }
 
 /*

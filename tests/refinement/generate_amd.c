@@ -196,22 +196,11 @@ static void add_some(struct generator *g)
 		generate_step(g, STEP_IRET, 0, 0);
 }
 
-/* So far nothing of the host's counts in the guest. */
-static void only_in_root(struct hv_config *config)
-{
-	for (unsigned i = 0; i < config->nr_events; i++) {
-		config->events[i].guest = false;
-		config->events[i].host = true;
-		config->events[i].period = 0;
-	}
-}
-
 void generate_amd(struct generator *g)
 {
 	struct plan *plan = g->plan;
 
 	plan->config.host_fixed = 0;
-	only_in_root(&plan->config);
 	g->counters = plan_guest_counters(plan);
 	for (unsigned i = 0; i < 3; i++) {
 		program(g);

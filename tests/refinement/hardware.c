@@ -32,7 +32,7 @@ void hardware_stop(void)
 /* VMX has blocking of its own for the guest; with SVM what blocks an NMI keeps it from exiting, too. */
 static bool waits_for_blocking(void)
 {
-	return hw.world == &world_svm && (hw.guest.nmi_blocked || hw.shadow);
+	return hw.world == &world_svm && ((hw.guest.nmi_blocked && !hw.virtual_nmis) || hw.shadow);
 }
 
 static enum truth_mode guest_mode(void)
@@ -56,7 +56,9 @@ void hardware_boundary(bool late)
 		else
 			break;
 	}
-	if (hw.shadow)
+	if (hw.world->boundary)
+		hw.world->boundary();
+	if (hw.shadow || hw.applied.nmi_exits)
 		return;
 	taken = hw.guest.nmis;
 	processor_boundary(&hw.guest);
@@ -217,6 +219,7 @@ void hardware_execute(const struct step *step, struct outcome *outcome)
 		hw.world->exit(reason);
 		if (hw.verdict != RESUME) {
 			take_outcome(step, outcome);
+			hw.verdict = RESUME; /* of what else exits */
 			return;
 		}
 		hardware_boundary(false);
@@ -309,6 +312,16 @@ uint64_t hardware_hidden(void)
 uint64_t hardware_ahead(unsigned counter)
 {
 	return hw.cpu.pmu.ahead >> counter & 1;
+}
+
+bool hardware_has_status(void)
+{
+	return hw.cpu.pmu.caps.global || !hw.cpu.pmu.shared;
+}
+
+bool hardware_blocking_is_unknown(void)
+{
+	return hw.world == &world_svm;
 }
 
 bool hardware_needs_lvtpc(void)

@@ -23,6 +23,8 @@ struct world {
 	void (*exit)(enum exit_reason reason);
 	/* An instruction has been executed that nothing stopped. NULL: that means nothing here. */
 	void (*executed)(const struct step *step);
+	/* Between two instructions, when nothing exits any more. NULL: as on the bare processor. */
+	void (*boundary)(void);
 	bool (*traps)(uint32_t msr, enum msr_trap access);
 };
 extern const struct world world_vmx, world_svm;
@@ -39,6 +41,7 @@ struct hardware {
 	uint64_t stored_pebs, xss;
 	bool saves_ctrl, inject_nmi, inject_fault, step_done;
 	bool iret_exits, shadow; /* of SVM: an NMI has to wait for one instruction */
+	bool virtual_nmis;       /* the processor's blocking is the guest's alone */
 	/* Root mode. */
 	bool entering, quiet, root_nmi_blocked;
 	bool host_enabled;

@@ -136,6 +136,23 @@ static void load_lbrs(void)
 	memcpy(lbrs.lbrs, vmcb->lbr_stack, sizeof(vmcb->lbr_stack));
 }
 
+static bool virtual_nmis(void)
+{
+	return svm.vmcb.int_ctl & V_NMI_ENABLE;
+}
+
+/* By injection or by itself: the flags with the trap flag are in the handler's frame. */
+static void take_nmi(void)
+{
+	hw.guest.nmi_blocked = true;
+	hw.guest.nmis++;
+	pushed_tf = svm.vmcb.rflags & RFLAGS_TF;
+	svm.vmcb.rflags &= ~RFLAGS_TF;
+	hw.applied.step = false;
+	processor_event(&hw.guest);
+	truth_interrupted(&hw.truth, &hw.guest, &hw.cpu.pmu, svm.open ? TRUTH_OPEN : TRUTH_CLOSED);
+}
+
 /* The NMI that exits is still pending: it comes at STGI. What blocks NMIs blocks them in root mode too. */
 static void leave(enum exit_reason reason)
 {
@@ -155,26 +172,36 @@ static void leave(enum exit_reason reason)
 	if (lbrs.lbr_virtualization)
 		save_lbrs();
 	hw.step_done = false;
-	hw.root_nmi_blocked = hw.guest.nmi_blocked;
+	hw.root_nmi_blocked = !virtual_nmis() && hw.guest.nmi_blocked;
+	if (virtual_nmis())
+		vmcb->int_ctl = (vmcb->int_ctl & ~(uint32_t)V_NMI_MASK) |
+				(uint32_t)(hw.guest.nmi_blocked ? V_NMI_MASK : 0);
 	root_boundary();
 }
 
-/* "Event Injection": the flags with the trap flag are in the handler's frame. */
+/* "NMI Virtualization": one that is pending comes as soon as none is blocked any more. */
+static void world_boundary(void)
+{
+	if (!virtual_nmis() || !(svm.vmcb.int_ctl & V_NMI_PENDING) || hw.guest.nmi_blocked || hw.shadow)
+		return;
+	svm.vmcb.int_ctl &= ~(uint32_t)V_NMI_PENDING;
+	take_nmi();
+}
+
+/* "Event Injection" */
 static void inject(void)
 {
 	uint64_t event = svm.vmcb.event;
 
 	if (!(event & EVENT_VALID))
 		return;
+	svm.vmcb.interrupt_shadow = 0;
 	if ((event & EVENT_TYPE) == EVENT_NMI) {
 		if (hw.guest.nmi_blocked)
 			difference("an NMI is injected while NMIs are blocked");
-		hw.guest.nmi_blocked = true;
-		hw.guest.nmis++;
-		pushed_tf = svm.vmcb.rflags & RFLAGS_TF;
-		svm.vmcb.rflags &= ~RFLAGS_TF;
+		take_nmi();
+		return;
 	}
-	svm.vmcb.interrupt_shadow = 0;
 	processor_event(&hw.guest);
 	truth_interrupted(&hw.truth, &hw.guest, &hw.cpu.pmu, svm.open ? TRUTH_OPEN : TRUTH_CLOSED);
 }
@@ -209,6 +236,11 @@ static void enter(void)
 	processor_retire_timeless(&hw.guest, svm.vmcb.cpl);
 	truth_entered(&hw.truth, &hw.guest, &hw.cpu.pmu, svm.open ? TRUTH_OPEN : TRUTH_CLOSED, svm.vmcb.cpl);
 	hw.entering = hw.root_nmi_blocked = false;
+	if (virtual_nmis() && !(svm.vmcb.intercept1 & INTERCEPT_NMI))
+		difference("VMRUN fails: virtual NMIs without the intercept");
+	if (virtual_nmis())
+		hw.guest.nmi_blocked = svm.vmcb.int_ctl & V_NMI_MASK;
+	hw.virtual_nmis = virtual_nmis();
 	inject();
 	hardware_note_pmi();
 	note_intercepts();
@@ -261,6 +293,9 @@ static void finish(struct cpu *cpu, const struct vm_exit *exit, enum verdict ver
 {
 	resident_finish(verdict);
 	svm_ops.finish(cpu, exit, verdict);
+	/* An NMI in place of the fault: the instruction comes again. */
+	if (verdict == INJECT_NMI && (svm.vmcb.event & EVENT_TYPE) == EVENT_NMI && hw.verdict == INJECT_GP)
+		hw.verdict = RESUME;
 }
 
 static void world_start(const struct plan *plan)
@@ -282,6 +317,7 @@ void svm_world_prepare(struct cpu *cpu)
 
 	memset(&svm, 0, sizeof(svm));
 	svm.lbr = svm.next_rip = true;
+	svm.vnmi = pmu_model_caps_of(hw.guest.model)->vnmi;
 	clock_rings = pushed_tf = false;
 	pmu_model_svme(hw.guest.model, true);
 	ops = svm_ops;
@@ -294,5 +330,6 @@ const struct world world_svm = {
 	.start = world_start,
 	.exit = world_exit,
 	.executed = world_executed,
+	.boundary = world_boundary,
 	.traps = world_traps,
 };
