@@ -36,15 +36,6 @@ static bool comes_again(enum exit_reason reason)
 }
 
 /*
- * Where PMIs mask nothing, several that were sent together come as an NMI each, and the first to be decided takes the others
- * with it: this exit's must not be left over.
- */
-static bool has_companions(const struct cpu *cpu, const struct vm_exit *exit)
-{
-	return exit->reason == EXIT_NMI && !cpu->pmu.caps.pmi_masks;
-}
-
-/*
  * An NMI that struck at the exit came before the instruction that exited: if the guest can take it, it runs the
  * instruction (and exits again) after its handler. One that comes later is found by the vendor's last look before it
  * enters.
@@ -52,7 +43,7 @@ static bool has_companions(const struct cpu *cpu, const struct vm_exit *exit)
 void answer_exit(struct cpu *cpu, const struct vm_exit *exit)
 {
 	cpu->counts.exits[exit->reason]++;
-	if (cpu->nmi.in_root && !has_companions(cpu, exit))
+	if (cpu->nmi.in_root)
 		pmu_root_nmis(cpu);
 	if (cpu->nmi.pending && comes_again(exit->reason) && deliver_nmi(cpu, exit))
 		return;

@@ -4,7 +4,7 @@
  * - XD disabling: deviation 10; adaptive bits where the guest has no PEBS: 11;
  * - an enabled edge detector, and INV with events other than instructions: they count cycles without the event, and the
  *   cycles of an instruction that exits are pmuvisor's: 7 and 8;
- * - freezes where PMIs skid: 6;
+ * - freezes where PMIs skid: 6; PMIs that skid on AMD's processors in shared mode: 29;
  * - branch misses and cache misses: predictor and caches are shared with pmuvisor;
  * - LVTPC as SMI, and fixed vectors below 16: pmuvisor can send itself neither.
  * Other MSRs than the PMU's are not in the model.
@@ -235,6 +235,8 @@ void plan_allow(struct plan *plan)
 		plan->config.host_fixed = 0;
 	for (unsigned i = 0; i < plan->config.nr_events; i++)
 		allow_event(plan, &plan->config.events[i]);
+	if (plan_is_amd(plan) && shares(plan))
+		plan->skids = false;
 	for (unsigned i = 0; i < plan->nr_steps; i++)
 		allow_step(plan, &plan->steps[i]);
 }

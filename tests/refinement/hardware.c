@@ -62,6 +62,7 @@ void hardware_boundary(bool late)
 		return;
 	taken = hw.guest.nmis;
 	processor_boundary(&hw.guest);
+	hardware_note_pmi(); /* AMD's counters count it */
 	if (taken != hw.guest.nmis)
 		truth_interrupted(&hw.truth, &hw.guest, &hw.cpu.pmu, guest_mode());
 }
