@@ -174,15 +174,16 @@ static void take_bare(struct run *run)
 static void boundary_bare(struct run *run, bool landed)
 {
 	const struct processor *under = hardware_processor();
-	bool lands = arrived() != landed;
+	uint64_t lands = arrived() - landed; /* AMD's counters count an NMI, which may bring the next */
 	bool taken = run->bare.nmi_latched && !run->bare.nmi_blocked;
 
 	if (lands && taken && under->nmis + hardware_nmi_waits() == run->bare.nmis + 1)
 		processor_land(&run->bare);
 	take_bare(run);
-	if (lands)
+	for (; lands; lands--) {
 		processor_land(&run->bare);
-	take_bare(run);
+		take_bare(run);
+	}
 }
 
 /* One instruction on both machines. */
