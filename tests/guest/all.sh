@@ -81,6 +81,11 @@ cases() {
 		echo "MODEL=$model TAG=inside tests/guest/run.sh shared lbr_host 'lbr = host'" \
 			"'event = instructions:guest:user period=997' 'event = branches:host period=10007'"
 	done
+	echo "MODEL=zen4 TAG=dense tests/guest/run.sh shared lbr_v2 $dense"
+	echo "MODEL=zen4 TAG=both-inside tests/guest/run.sh shared lbr_v2 'lbr = both' $inside"
+	echo "MODEL=zen4 tests/guest/run.sh shared lbr_host 'lbr = host' 'event = instructions:guest:user period=997'"
+	echo "MODEL=zen4 TAG=inside tests/guest/run.sh shared lbr_host 'lbr = host'" \
+		"'event = instructions:guest:user period=997' 'event = branches:host period=10007'"
 	for guest in library count overflow nmi pmi pmi_lvt pmi_x2apic partition $pebs; do
 		echo "TAG=dense tests/guest/run.sh shared $guest $dense"
 	done
