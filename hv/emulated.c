@@ -112,7 +112,7 @@ uint64_t pmu_entering(struct cpu *cpu, bool to_kernel)
 	counters = pmu->ops->counts_entry(counters, user);
 	if (pmu->emulated)
 		counters &= ~pmu->ops->counts_instructions(counters, user);
-	if (!counters || counters_frozen(pmu))
+	if (counters_frozen(pmu) || !counters)
 		return 0;
 	pmu->ahead = take_one(pmu, counters);
 	pmu->taken = counters & ~pmu->ahead;

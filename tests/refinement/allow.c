@@ -147,7 +147,7 @@ static uint64_t allow_debugctl(const struct plan *plan, uint64_t value)
 	uint64_t without = DEBUGCTL_TRACE | (plan_has_lbr(plan) ? 0 : DEBUGCTL_LBR);
 
 	if (plan_is_amd(plan))
-		return value & ~(plan->skids || shares(plan) ? DEBUGCTL_FREEZE : 0);
+		return value & ~(plan->skids ? DEBUGCTL_FREEZE : 0);
 	return value & ~(without | (plan->skids ? DEBUGCTL_FREEZE : 0));
 }
 

@@ -186,16 +186,26 @@ static void boundary_bare(struct run *run, bool landed)
 	}
 }
 
+/* Where entries count, pmuvisor takes the handler of an NMI to stay at privilege level 0 until its IRET. */
+static unsigned level(const struct run *run, const struct step *step)
+{
+	bool handler = run->bare.nmi_blocked || hardware_processor()->nmi_blocked;
+
+	return plan_is_amd(run->plan) && handler ? 0 : step->cpl;
+}
+
 /* One instruction on both machines. */
-static void step_once(struct run *run, const struct step *step, bool late)
+static void step_once(struct run *run, const struct step *planned, bool late)
 {
 	struct outcome bare = { 0 }, under = { 0 };
-	struct step on_bare = *step;
+	struct step at_level = *planned, on_bare, *step = &at_level;
 	uint64_t mask = ~exception_bits(step, run->hidden_bits);
 	uint64_t signalled = pmis(hardware_processor());
 	struct arrivals before = hardware_arrivals();
 	bool landed;
 
+	step->cpl = level(run, planned);
+	on_bare = *step;
 	if (exception_hidden_bits(step)) {
 		on_bare.value &= ~hardware_hidden();
 		run->hidden_bits = true;
