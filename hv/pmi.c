@@ -477,7 +477,7 @@ void pmu_reset(struct cpu *cpu)
 /* Where blocking holds an NMI that would have exited, it comes later, and must find its cause. */
 static bool holds_nmis(struct cpu *cpu)
 {
-	return !cpu->pmu.caps.pmi_masks && cpu->ops->nmi_blocked(cpu);
+	return cpu->blocks_exits && cpu->ops->nmi_blocked(cpu);
 }
 
 void pmu_poll(struct cpu *cpu)

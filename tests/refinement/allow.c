@@ -211,13 +211,12 @@ static void allow_step(const struct plan *plan, struct step *step)
 }
 
 /*
- * As the configuration demands in its own measure: a period in pmuvisor longer than what it does for one exit. Where PMIs
- * mask nothing, one in the guest longer than what is counted while a PMI is under way: docs/contract.md, deviation 29.
+ * As the configuration demands in its own measure: a period in pmuvisor longer than what it does for one exit.
  */
 static void allow_event(const struct plan *plan, struct config_event *event)
 {
 	uint64_t root = plan->config.lbr == CONFIG_LBR_BOTH ? 2500 : 1000;
-	uint64_t guest = plan_is_amd(plan) ? 64 : 5, least = event->host && event->kernel ? root : guest;
+	uint64_t least = event->host && event->kernel ? root : 5;
 
 	if (plan_models[plan->model]->vendor == PMU_MODEL_AMD && !plan_models[plan->model]->vnmi) {
 		event->guest = false;

@@ -1,7 +1,6 @@
 #include "exceptions.h"
 
 #include "arch/x86/apic.h"
-#include "arch/x86/cpuid.h"
 #include "arch/x86/msr.h"
 #include "hardware.h"
 #include "hv/pmu.h"
@@ -79,35 +78,13 @@ bool exception_record_and_pmi(const struct processor *bare, const struct step *s
 	return step->index == MSR_IA32_FIXED_CTR_CTRL && enable >> 32;
 }
 
-/* 29: where PMIs mask nothing, a counter that is written while one is under way may send two for one status bit. */
-bool exception_second_pmi(const struct processor *bare, const struct step *step)
-{
-	bool counter = (step->index - MSR_AMD_PERF_CTL0 < 2 * CORE_COUNTERS && step->index & 1) ||
-		       step->index - MSR_AMD_PERF_LEGACY_CTL0 - NR_LEGACY_COUNTERS < NR_LEGACY_COUNTERS;
-
-	return step->kind == STEP_WRMSR && counter && processor_pmi_under_way(bare) && !hardware_is_open();
-}
-
 /*
- * 30: what blocks NMIs in the guest can't be asked of SVM: where NMIs didn't exit before, pmuvisor takes the guest to be
+ * 28: what blocks NMIs in the guest can't be asked of SVM: where NMIs didn't exit before, pmuvisor takes the guest to be
  * outside of their handler.
  */
 bool exception_blocking_unknown(const struct processor *bare, const struct step *step)
 {
 	return step->kind == STEP_HOST && bare->nmi_blocked && hardware_blocking_is_unknown();
-}
-
-/*
- * 28: without PerfMonV2 an overflow shows in the counter alone, which the guest writes without an exit: where it writes one
- * that is on, the overflow after that may not be seen.
- */
-bool exception_written_while_on(const struct processor *bare, const struct step *step)
-{
-	uint32_t n = step->index - MSR_AMD_PERF_LEGACY_CTL0 - NR_LEGACY_COUNTERS;
-
-	if (step->kind != STEP_WRMSR || hardware_has_status() || n >= NR_LEGACY_COUNTERS)
-		return false;
-	return peek(bare, MSR_AMD_PERF_LEGACY_CTL0 + n) & PERFEVTSEL_EN;
 }
 
 static bool is_global(const struct step *step)

@@ -12,9 +12,7 @@ bool exception_stale_status(const struct processor *bare, const struct step *ste
 bool exception_rdpmc_hidden(const struct step *step, uint64_t guest_counters);
 bool exception_taken_back(const struct processor *bare, const struct step *step);
 bool exception_record_and_pmi(const struct processor *bare, const struct step *step);
-bool exception_written_while_on(const struct processor *bare, const struct step *step);
 bool exception_blocking_unknown(const struct processor *bare, const struct step *step);
-bool exception_second_pmi(const struct processor *bare, const struct step *step);
 bool exception_may_open(const struct step *step);
 bool exception_hidden_pebs(const struct step *step);
 /* What of a read value isn't the same. */

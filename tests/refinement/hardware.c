@@ -315,11 +315,6 @@ uint64_t hardware_ahead(unsigned counter)
 	return hw.cpu.pmu.ahead >> counter & 1;
 }
 
-bool hardware_has_status(void)
-{
-	return hw.cpu.pmu.caps.global || !hw.cpu.pmu.shared;
-}
-
 bool hardware_blocking_is_unknown(void)
 {
 	return hw.world == &world_svm;

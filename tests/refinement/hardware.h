@@ -49,8 +49,6 @@ bool hardware_samples(void);
 bool hardware_shares_lbr(void);
 /* By how much a guest's counter is ahead until the next exit, which comes before the guest can see it. */
 uint64_t hardware_ahead(unsigned counter);
-/* Overflows are in a status register, or nobody but the guest needs to know of its own. */
-bool hardware_has_status(void);
 /* Of the guest's NMIs, pmuvisor knows only those that it has injected. */
 bool hardware_blocking_is_unknown(void);
 /* Bits of GLOBAL_CTRL and STATUS of what the guest doesn't have: counters, metrics. */

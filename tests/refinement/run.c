@@ -225,8 +225,7 @@ static bool left_out(const struct run *run, const struct step *step)
 {
 	return exception_stale_status(&run->bare, step) || exception_taken_back(&run->bare, step) ||
 	       exception_record_and_pmi(&run->bare, step) || exception_may_open(step) || exception_hidden_pebs(step) ||
-	       exception_rdpmc_hidden(step, run->guest_counters) || exception_written_while_on(&run->bare, step) ||
-	       exception_blocking_unknown(&run->bare, step) || exception_second_pmi(&run->bare, step);
+	       exception_rdpmc_hidden(step, run->guest_counters) || exception_blocking_unknown(&run->bare, step);
 }
 
 static void note_happenings(struct run *run)

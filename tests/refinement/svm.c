@@ -324,6 +324,7 @@ void svm_world_prepare(struct cpu *cpu)
 	ops.finish = finish;
 	cpu->ops = &ops;
 	cpu->vendor = (struct vendor_cpu *)&svm;
+	cpu->blocks_exits = !svm.vnmi;
 }
 
 const struct world world_svm = {
