@@ -113,7 +113,7 @@ bool hardware_nmi_waits(void)
 
 bool hardware_nmi_is_late(void)
 {
-	return hw.world == &world_svm && hw.cpu.nmi.pending && !hw.guest.nmi_blocked;
+	return hw.cpu.blocks_exits && hw.cpu.nmi.pending && !hw.guest.nmi_blocked;
 }
 
 static uint32_t msr_of(const struct step *step)

@@ -160,7 +160,7 @@ static void step_bare(struct run *run, const struct step *step, struct outcome *
 		processor_execute(&run->bare, step, outcome);
 }
 
-/* With SVM an NMI that finds another event being delivered comes an instruction later. */
+/* 27: without virtual NMIs SVM has nothing that tells when the guest can take one but a step. */
 static void take_bare(struct run *run)
 {
 	if (!hardware_nmi_is_late())
