@@ -48,7 +48,8 @@ cases() {
 	for mode in direct shared; do
 		echo "CPUS=2 tests/guest/run.sh $mode triple_fault"
 	done
-	echo "CPUS=2 TAG=dense GUEST_ARGS=dump=1 tests/guest/run.sh shared smp $dense"
+	# Far more samples than the serial line takes.
+	echo "CPUS=2 TAG=dense-overload GUEST_ARGS=dump=1 tests/guest/run.sh shared smp $dense 'samples = serial'"
 	echo "CPUS=2 TAG=inside GUEST_ARGS=dump=1 tests/guest/run.sh shared smp $inside"
 	for mode in bare direct shared; do
 		echo "CPUS=2 tests/guest/run.sh $mode init"
@@ -156,6 +157,7 @@ cases() {
 	echo "TAG=mute tests/guest/run.sh shared count 'event = instructions' 'dump = off'"
 	echo "TAG=chatty GUEST_ARGS=pmis=20000 tests/guest/run.sh direct pmi 'event = instructions:host' 'dump = 100ms'"
 	echo "TAG=silent GUEST_ARGS=announced=0 tests/guest/run.sh direct library 'hypervisor-bit = off'"
+	echo "TAG=samples tests/guest/run.sh shared count 'event = instructions:guest period=997' 'samples = serial'"
 	echo "TAG=rdpmc tests/guest/run.sh shared count 'rdpmc = direct'"
 	echo "TAG=rdpmc GUEST_ARGS=rdpmc=1 tests/guest/run.sh shared deviations 'rdpmc = direct'"
 	for mode in direct shared; do

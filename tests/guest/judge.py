@@ -85,6 +85,14 @@ def undumped(lines, dumps):
     return [] if said == found[-1:] else [f"the guest read {said}, its event in the dump is {found}"]
 
 
+def unlost(tag, dumps):
+    """An overload of samples drops some of each CPU's, says so, and delays no dump."""
+    lost = re.findall(r"^  samples taken [1-9]\d* lost (\d+)$", dumps, re.MULTILINE)
+    if "overload" not in tag.split("-") or lost and all(map(int, lost)):
+        return []
+    return [f"an overload of samples that lost {lost}"]
+
+
 def unsaid(mode, name, directory):
     return [f"{port} lacks {pattern.pattern!r}" for port, pattern in AFTERWARDS.get(name, {}).items()
             if not (mode == "bare" and port == "com2") and not pattern.search(read(directory / f"{port}.txt"))]
@@ -96,6 +104,7 @@ def main():
     lines = guest_lines(read(directory / "com1.txt"))
     reasons = judge(lines, int(sys.argv[5]), int(sys.argv[6])) + unsaid(mode, name, directory)
     reasons += misplaced(name, last_stats(directory))
+    reasons += unlost(tag, read(directory / "com2.txt"))
     reasons += lost_nmis(lines, last_stats(directory), read(directory / "com2.txt"))
     reasons += undumped(lines, read(directory / "com2.txt"))
     if mode != "bare":
