@@ -11,8 +11,8 @@ $(LINUX)/vmlinuz: tests/linux/packages.sh
 $(LINUX)/lockup.ko: tests/linux/module.sh tests/linux/lockup.asm $(LINUX)/vmlinuz
 	tests/linux/module.sh $(LINUX)/packages/linux-image-*.deb $(filter %.asm,$^) $@
 
-LINUX_SCRIPTS	:= $(addprefix tests/linux/,init profiles.sh smp.sh nmi.sh kexec.sh)
-LINUX_FILES	:= $(LINUX_SCRIPTS) $(LINUX_PROGRAMS) $(LINUX)/lockup.ko
+LINUX_SCRIPTS	:= $(addprefix tests/linux/,init profiles.sh smp.sh nmi.sh kexec.sh api.sh)
+LINUX_FILES	:= $(LINUX_SCRIPTS) $(LINUX_PROGRAMS) $(LINUX)/lockup.ko $(LINUX)/pmuvisor.ko
 
 $(LINUX)/initrd.img: tests/linux/initrd.sh $(LINUX_FILES) $(LINUX)/vmlinuz
 	tests/linux/initrd.sh $(LINUX)/root $(LINUX_FILES) $@
@@ -22,6 +22,15 @@ $(LINUX)/kexec.img: $(LINUX)/vmlinuz $(LINUX)/initrd.img
 	cd $(LINUX) && printf '%s\n' vmlinuz initrd.img | \
 		cpio --quiet --reproducible --owner=0:0 --format=newc --create >$(@F).part
 	mv $@.part $@
+
+# The guest's kernel module, built as its users build it; what it leaves lies in the build directory.
+$(LINUX)/pmuvisor.ko: guest-api/linux/pmuvisor.c guest-api/linux/Makefile guest-api/pmuvisor.h $(LINUX)/vmlinuz
+	rm -rf $(LINUX)/module
+	mkdir -p $(LINUX)/module
+	cp -r guest-api $(LINUX)/module/
+	$(MAKE) -C $(LINUX)/module/guest-api/linux KERNEL=$(abspath $(LINUX)/headers/kernel) MAKEFLAGS= >$(LINUX)/module.log 2>&1 || \
+		{ cat $(LINUX)/module.log; exit 1; }
+	strip --strip-debug -o $@ $(LINUX)/module/guest-api/linux/pmuvisor.ko
 
 $(LINUX)/count: $(addprefix $(LINUX)/,count.o event.o loops.o sys.o)
 $(LINUX)/pmi: $(addprefix $(LINUX)/,pmi.o event.o loops.o sys.o)

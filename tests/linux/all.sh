@@ -36,6 +36,8 @@ runs() {
 	CPUS=4 run crash- shared crash
 	intel direct
 	CPUS=2 run kexec- direct kexec
+	# What the guest asks for itself.
+	run "" api api
 	intel bare
 	CPUS=4 run crash- bare crash
 	CPUS=2 run kexec- bare kexec
@@ -96,6 +98,7 @@ judge() {
 	done
 	check_amd "$here/compare-profiles" lbr $(of zen4- bare direct)
 	check_amd "$here/chains" $(of zen4- bare)
+	check "$here/dumped" $(of "" api)
 	check "$here/pmis" $(of "" direct shared)
 	check "$here/idle" $(of "" direct shared) $(of cpus2- direct shared) $(of cpus4- direct shared)
 }
