@@ -15,7 +15,7 @@
 
 #include "../pmuvisor.h"
 
-#define CONFIG_COUNTED   GENMASK_ULL(31, 0) /* as PMUVISOR_CALL_OPEN takes it, less the privileges and the PMI */
+#define CONFIG_COUNTED   GENMASK_ULL(31, 0)  /* as PMUVISOR_CALL_OPEN takes it, less the privileges and the PMI */
 #define CONFIG_STATISTIC GENMASK_ULL(47, 32) /* or a statistic's number plus one */
 #define CONFIG_PERFS     (PMUVISOR_EVENT_USER | PMUVISOR_EVENT_KERNEL | PMUVISOR_EVENT_PMI)
 
@@ -168,8 +168,12 @@ PMU_FORMAT_ATTR(named, "config:24-31"); /* perf has a "name" of its own */
 PMU_FORMAT_ATTR(statistic, "config:32-47");
 
 static struct attribute *format_attrs[] = {
-	&format_attr_event.attr, &format_attr_umask.attr, &format_attr_guest.attr,
-	&format_attr_host.attr,  &format_attr_named.attr,  &format_attr_statistic.attr,
+	&format_attr_event.attr,
+	&format_attr_umask.attr,
+	&format_attr_guest.attr,
+	&format_attr_host.attr,
+	&format_attr_named.attr,
+	&format_attr_statistic.attr,
 	NULL,
 };
 
@@ -193,45 +197,45 @@ static ssize_t show_event(struct device *dev, struct device_attribute *attr, cha
 
 static struct attribute *event_attrs[] = {
 	STATISTIC(cycles, TICKS),
-	STATISTIC(root-cycles, ROOT_TICKS),
-	STATISTIC(paused-cycles, PAUSED_TICKS),
+	STATISTIC(root - cycles, ROOT_TICKS),
+	STATISTIC(paused - cycles, PAUSED_TICKS),
 	STATISTIC(windows, WINDOWS),
 	STATISTIC(exits, EXITS),
 	STATISTIC(emulated, EMULATED),
 	STATISTIC(faults, FAULTS),
-	STATISTIC(hidden-memory, HIDDEN),
-	STATISTIC(pmis-host, PMIS_HOST),
-	STATISTIC(pmis-host-late, PMIS_LATE),
-	STATISTIC(pmis-guest, PMIS_GUEST),
-	STATISTIC(pmis-emulated, PMIS_EMULATED),
-	STATISTIC(pmis-masked, PMIS_MASKED),
+	STATISTIC(hidden - memory, HIDDEN),
+	STATISTIC(pmis - host, PMIS_HOST),
+	STATISTIC(pmis - host - late, PMIS_LATE),
+	STATISTIC(pmis - guest, PMIS_GUEST),
+	STATISTIC(pmis - emulated, PMIS_EMULATED),
+	STATISTIC(pmis - masked, PMIS_MASKED),
 	STATISTIC(nmis, NMIS),
-	STATISTIC(nmis-in-root, NMIS_ROOT),
-	STATISTIC(nmis-merged, NMIS_MERGED),
-	EXIT(exits-cpuid, CPUID),
-	EXIT(exits-rdmsr, RDMSR),
-	EXIT(exits-wrmsr, WRMSR),
-	EXIT(exits-rdpmc, RDPMC),
-	EXIT(exits-nmi, NMI),
-	EXIT(exits-nmi-window, NMI_WINDOW),
-	EXIT(exits-timer, TIMER),
-	EXIT(exits-step, STEP),
-	EXIT(exits-hypercall, HYPERCALL),
-	EXIT(exits-xsetbv, XSETBV),
-	EXIT(exits-io, IO),
-	EXIT(exits-control-register, CONTROL_REGISTER),
-	EXIT(exits-hidden-memory, HIDDEN_MEMORY),
-	EXIT(exits-apic-access, APIC_ACCESS),
-	COUNTED(host-instructions, INSTRUCTIONS, HOST),
-	COUNTED(host-cpu-cycles, CYCLES, HOST),
-	COUNTED(host-branches, BRANCHES, HOST),
-	COUNTED(host-branch-misses, BRANCH_MISSES, HOST),
-	COUNTED(host-llc-misses, LLC_MISSES, HOST),
-	COUNTED(guest-instructions, INSTRUCTIONS, GUEST),
-	COUNTED(guest-cpu-cycles, CYCLES, GUEST),
-	COUNTED(guest-branches, BRANCHES, GUEST),
-	COUNTED(guest-branch-misses, BRANCH_MISSES, GUEST),
-	COUNTED(guest-llc-misses, LLC_MISSES, GUEST),
+	STATISTIC(nmis - in - root, NMIS_ROOT),
+	STATISTIC(nmis - merged, NMIS_MERGED),
+	EXIT(exits - cpuid, CPUID),
+	EXIT(exits - rdmsr, RDMSR),
+	EXIT(exits - wrmsr, WRMSR),
+	EXIT(exits - rdpmc, RDPMC),
+	EXIT(exits - nmi, NMI),
+	EXIT(exits - nmi - window, NMI_WINDOW),
+	EXIT(exits - timer, TIMER),
+	EXIT(exits - step, STEP),
+	EXIT(exits - hypercall, HYPERCALL),
+	EXIT(exits - xsetbv, XSETBV),
+	EXIT(exits - io, IO),
+	EXIT(exits - control - register, CONTROL_REGISTER),
+	EXIT(exits - hidden - memory, HIDDEN_MEMORY),
+	EXIT(exits - apic - access, APIC_ACCESS),
+	COUNTED(host - instructions, INSTRUCTIONS, HOST),
+	COUNTED(host - cpu - cycles, CYCLES, HOST),
+	COUNTED(host - branches, BRANCHES, HOST),
+	COUNTED(host - branch - misses, BRANCH_MISSES, HOST),
+	COUNTED(host - llc - misses, LLC_MISSES, HOST),
+	COUNTED(guest - instructions, INSTRUCTIONS, GUEST),
+	COUNTED(guest - cpu - cycles, CYCLES, GUEST),
+	COUNTED(guest - branches, BRANCHES, GUEST),
+	COUNTED(guest - branch - misses, BRANCH_MISSES, GUEST),
+	COUNTED(guest - llc - misses, LLC_MISSES, GUEST),
 	NULL,
 };
 
