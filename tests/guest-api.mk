@@ -1,6 +1,6 @@
-# guest-api/pmuvisor.h on its own, in C and in C++, with both compilers and as strict as they get.
+# guest-api/pmuvisor.h and the example, on their own, in C and in C++, with both compilers and as strict as they get.
 GUEST_API_WARN	:= -Wall -Wextra -Werror -pedantic -Wshadow -Wundef -Wconversion -fsyntax-only
-GUEST_API_ALONE	:= '\#include "guest-api/pmuvisor.h"'
+GUEST_API_ALONE	:= '\#include "guest-api/example.h"'
 
 .PHONY: guest-api
 guest-api:

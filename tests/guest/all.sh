@@ -167,6 +167,7 @@ cases() {
 	echo "tests/guest/run.sh shared api_events"
 	echo "TAG=left GUEST_ARGS=counters=3 tests/guest/run.sh direct api_events 'host-counters = 4'"
 	echo "TAG=left GUEST_ARGS=counters=2 tests/guest/run.sh shared api_events 'host-counters = 4'"
+	echo "tests/guest/run.sh shared api_storm 'host-counters = 4'"
 	echo "TAG=small GUEST_ARGS='counters=4 fixed=3' tests/guest/run.sh shared partition" \
 		"'host-counters = 4' 'host-fixed = 3'"
 }
@@ -187,6 +188,8 @@ cases | xargs -d '\n' -n 1 -P "$(nproc)" tests/pool sh -c || failed=1
 	tests/bench/records.py "$out" || failed=1
 	tests/bench/smp.py "$out/direct-smp_cost-cpus2" "$out/shared-smp_cost-cpus2" || failed=1
 	tests/guest/storms.py smp_stress "$out"/*-stress-* || failed=1
+	grep -h ^api_storm_ "$out/shared-api_storm/figures" || failed=1
+	grep -h ^api_stop_ "$out/shared-api_events-left/figures" || failed=1
 	echo "guest_runs $(cases | wc -l)"
 } > "$results"
 cat "$results"

@@ -15,6 +15,7 @@
 #include "tap.h"
 #include "trap.h"
 #include "workload.h"
+#include "guest-api/example.h"
 
 const char test_title[] = "api_events: events opened by the guest";
 
@@ -205,6 +206,61 @@ static void test_pmis(void)
 	event_do(PMUVISOR_CALL_CLOSE, BIT(event));
 }
 
+#define CPUIDS 100
+
+static void execute_cpuids(void)
+{
+	for (unsigned i = 0; i < CPUIDS; i++)
+		cpuid(0, 0);
+}
+
+static void test_example(void)
+{
+	struct example_cost cost = { .exits = 0 };
+
+	tap_check(!example_measure(execute_cpuids, &cost), "the example finds pmuvisor");
+	tap_check(cost.exits >= CPUIDS && cost.exits < CPUIDS + 50, "100 CPUIDs: %lu exits", (uint64_t)cost.exits);
+	tap_check(cost.root_ticks && cost.root_instructions > 50 * CPUIDS, "%lu ticks, %lu instructions in pmuvisor",
+		  (uint64_t)cost.root_ticks, (uint64_t)cost.root_instructions);
+}
+
+#define SWITCHES 100
+
+static uint64_t exits(void)
+{
+	uint64_t value = 0;
+
+	event_call(PMUVISOR_CALL_STATISTIC, PMUVISOR_STAT_EXITS, 0, &value);
+	return value;
+}
+
+/*
+ * Stopping and starting the guest's counters in shared mode, by GLOBAL_CTRL, and by the enable bits of all its selectors,
+ * which are the guest's without an exit: docs/guest-api.md, "GLOBAL_* without exits".
+ */
+static void test_stopping(void)
+{
+	uint64_t event = event_open(USER_GUEST | NAMED(CYCLES), 0), before, begin;
+
+	event_do(PMUVISOR_CALL_ENABLE, BIT(event));
+	before = exits();
+	begin = rdtsc();
+	for (unsigned i = 0; i < SWITCHES; i++)
+		wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, i & 1);
+	tap_figure("api_stop_by_global_ctrl_ticks", (rdtsc() - begin) / SWITCHES);
+	tap_check(exits() - before >= SWITCHES, "GLOBAL_CTRL: an exit each");
+	before = exits();
+	begin = rdtsc();
+	for (unsigned i = 0; i < SWITCHES; i++) {
+		for (unsigned n = 0; n < pmu.nr_gp; n++)
+			wrmsr(MSR_IA32_PERFEVTSEL0 + n, EVENT_INSTRUCTIONS | PERFEVTSEL_USR | (i & 1) * PERFEVTSEL_EN);
+	}
+	tap_figure("api_stop_by_selectors_ticks", (rdtsc() - begin) / SWITCHES);
+	tap_check(exits() - before < 10, "the enable bits of all selectors: none");
+	event_do(PMUVISOR_CALL_CLOSE, BIT(event));
+	pmu_reset();
+}
+
 /* Left open, with a count that the dump must have: tests/guest/judge.py compares. */
 static void test_dump(void)
 {
@@ -237,5 +293,7 @@ void test_main(void)
 	test_turns();
 	test_full();
 	test_pmis();
+	test_example();
+	test_stopping();
 	test_dump();
 }
