@@ -228,7 +228,7 @@ static int found_guarded;
 static void look_at_pmu(void)
 {
 	found_status = rdmsr(pmu.global_status);
-	found_guarded = wrmsr_guarded(MSR_IA32_PERF_GLOBAL_CTRL, BIT(pmu.nr_gp)); /* the host's first */
+	found_guarded = wrmsr_guarded(pmu.global_ctrl, BIT(pmu.nr_gp)); /* the host's first */
 	pmu_reset();
 }
 
@@ -250,7 +250,7 @@ static uint64_t kept[4], debug[7];
 static void set_registers(void)
 {
 	pmu_reset();
-	pmu_select(1, EVENT_BRANCHES | PERFEVTSEL_USR | PERFEVTSEL_EN);
+	pmu_select(1, pmu.branches | PERFEVTSEL_USR | PERFEVTSEL_EN);
 	pmu_write(1, COUNT);
 	pmu_enable(BIT(1));
 	wrmsr(MSR_SYSENTER, COUNT);
@@ -271,7 +271,7 @@ static void get_registers(void)
 {
 	kept[0] = pmu_read(1);
 	kept[1] = rdmsr(pmu_selector(1));
-	kept[2] = rdmsr(MSR_IA32_PERF_GLOBAL_CTRL);
+	kept[2] = rdmsr(pmu.global_ctrl);
 	kept[3] = rdmsr(MSR_SYSENTER);
 	asm volatile("mov %%dr0, %0; mov %%dr1, %1; mov %%dr2, %2; mov %%dr3, %3"
 		     : "=r"(debug[0]), "=r"(debug[1]), "=r"(debug[2]), "=r"(debug[3]));
@@ -287,7 +287,7 @@ static void test_registers(bool x2apic)
 	smp_run(victim, get_registers);
 	smp_wait(victim);
 	tap_equal(kept[0], COUNT, "a counter stays");
-	tap_equal(kept[1], EVENT_BRANCHES | PERFEVTSEL_USR | PERFEVTSEL_EN, "its selector too");
+	tap_equal(kept[1], pmu.branches | PERFEVTSEL_USR | PERFEVTSEL_EN, "its selector too");
 	tap_equal(kept[2], BIT(1), "and GLOBAL_CTRL");
 	tap_equal(kept[3], COUNT, "an MSR that is not the PMU's");
 	for (unsigned i = 0; i < 4; i++)
