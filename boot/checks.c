@@ -62,10 +62,6 @@ EFI_STATUS check_machine(struct loader *loader)
 {
 	EFI_STATUS status = mp_find(loader);
 
-	/* A CPU that starts another by SIPI would start it without pmuvisor: SVM doesn't intercept them. */
-	if (!EFI_ERROR(status) && processor_is_amd(&processor) && loader->mp.nr_cpus > 1)
-		return fail(loader, EFI_UNSUPPORTED,
-			    "on AMD processors pmuvisor runs on the one that boots: it needs cpus = boot.");
 	if (pmuvisor_is_running(&processor))
 		return fail(loader, EFI_ALREADY_STARTED, "pmuvisor is already running.");
 	for (unsigned cpu = 0; !EFI_ERROR(status) && cpu < loader->mp.nr_cpus; cpu++)

@@ -23,6 +23,7 @@ struct regs {
 struct nmi {
 	uint8_t in_root;   /* so many arrived in root mode, counted by the handler there, and wait for pmu_nmi() */
 	bool init_in_root; /* right behind in_root: svm_entry.asm looks at both at once */
+	bool init_sent;    /* set by another CPU: the next NMI is an INIT (svm_startup.c) */
 	bool pending;      /* the guest is to get one as soon as it can take it; another would be the same */
 	bool window;       /* and when it does, the global registers are opened */
 	uint8_t owed;      /* so many more may come before the next entry, of PMIs that have been decided */
@@ -64,8 +65,8 @@ enum guest_register {
 };
 
 /*
- * Everything one CPU owns; nobody else writes it, and what others read of it is said in report.h and dump.h. It is the
- * last part of the CPU's area (arch/x86/cpu_area.h), at GS:0 in root mode.
+ * Everything one CPU owns; nobody else writes it, but for nmi.init_sent, and what others read of it is said in report.h
+ * and dump.h. It is the last part of the CPU's area (arch/x86/cpu_area.h), at GS:0 in root mode.
  */
 struct cpu {
 	struct cpu *self;

@@ -1,5 +1,6 @@
 #include "apic.h"
 #include "hv/cpu.h"
+#include "msr.h"
 #include "arch/x86/reg.h"
 
 #define X2APIC_MSR(offset) (0x800 + ((offset) >> 4))
@@ -28,6 +29,20 @@ void apic_write(unsigned offset, uint32_t value)
 bool apic_is_enabled(void)
 {
 	return apic_read(APIC_SPURIOUS) & SPURIOUS_ENABLE;
+}
+
+void apic_send(uint32_t apic_id, uint32_t mode)
+{
+	uint32_t guests;
+
+	if (apic_is_x2apic()) {
+		reg_wrmsr(MSR_X2APIC_ICR, (uint64_t)apic_id << 32 | ICR_ASSERT | mode);
+		return;
+	}
+	guests = apic_read(APIC_ICR_HIGH);
+	apic_write(APIC_ICR_HIGH, (uint32_t)FIELD_PUT(ICR_DESTINATION, apic_id));
+	apic_write(APIC_ICR, ICR_ASSERT | mode);
+	apic_write(APIC_ICR_HIGH, guests);
 }
 
 /*

@@ -40,7 +40,20 @@
 #define LVT_PENDING 0x00001000u /* read-only */
 #define LVT_MASKED  0x00010000u
 
-#define ICR_SELF 0x00040000u
+/* Interrupt command register; in x2APIC mode the destination is in its upper half, else in ICR_HIGH[31:24]. */
+#define ICR_VECTOR      0x000000ffu
+#define ICR_MODE        0x00000700u
+#define ICR_NMI         0x00000400u
+#define ICR_INIT        0x00000500u
+#define ICR_STARTUP     0x00000600u
+#define ICR_LOGICAL     0x00000800u
+#define ICR_ASSERT      0x00004000u
+#define ICR_LEVEL       0x00008000u
+#define ICR_SHORTHAND   0x000c0000u
+#define ICR_SELF        0x00040000u
+#define ICR_ALL         0x00080000u
+#define ICR_OTHERS      0x000c0000u
+#define ICR_DESTINATION BITS(31, 24) /* of ICR_HIGH */
 
 /* What INIT does to the local APIC, but for LVTPC and what is on its way through it. */
 void apic_reset(void);
@@ -50,6 +63,8 @@ bool apic_is_x2apic(void);
 bool apic_is_enabled(void);
 uint32_t apic_read(unsigned offset);
 void apic_write(unsigned offset, uint32_t value);
+/* To the CPU with this APIC ID: ICR_NMI or ICR_INIT. The guest's destination for the next one stays. */
+void apic_send(uint32_t apic_id, uint32_t mode);
 /* A fixed interrupt to this CPU itself. */
 void apic_self_ipi(uint32_t vector);
 

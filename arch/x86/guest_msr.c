@@ -29,6 +29,7 @@ static bool write_apic_base(struct cpu *cpu, uint32_t msr, uint64_t value)
 		cpu->ops->remap(cpu);
 	}
 	pmu_apic_mode_changed(cpu);
+	cpu->pmu.gate.dirty = true; /* what traps depends on the mode */
 	return true;
 }
 

@@ -45,6 +45,27 @@ void guest_space_trap_apic(struct cpu *cpu, struct guest_space *space, bool trap
 	*entry = trapped ? *entry & ~MAP_ALL_ACCESS : *entry | MAP_ALL_ACCESS;
 }
 
+static volatile uint32_t *in_decoy(struct guest_space *space, unsigned offset)
+{
+	return (volatile uint32_t *)(uintptr_t)&space->decoy[offset];
+}
+
+void guest_space_lend(struct cpu *cpu, struct guest_space *space, unsigned offset, uint32_t value)
+{
+	space->lent = *guest_map_page_entry(&space->map, cpu->apic_page);
+	*in_decoy(space, offset) = value;
+	guest_map_put(&space->map, cpu->apic_page, hv_pa(space->decoy));
+}
+
+uint32_t guest_space_take_back(struct cpu *cpu, struct guest_space *space, unsigned offset)
+{
+	uint32_t value = *in_decoy(space, offset);
+
+	*in_decoy(space, offset) = UINT32_MAX;
+	*guest_map_page_entry(&space->map, cpu->apic_page) = space->lent;
+	return value;
+}
+
 bool guest_space_touch_hidden(struct guest_space *space, uint64_t pa)
 {
 	if (pa - space->map.hidden_pa >= space->map.hidden_size)

@@ -8,6 +8,7 @@
 struct guest_space {
 	struct guest_map map;
 	struct mtrrs mtrrs;                 /* that it follows */
+	uint64_t lent;                      /* the APIC page's entry while another page stands in for it */
 	_Alignas(4096) uint8_t decoy[4096]; /* all ones: what a guest finds where pmuvisor is */
 };
 
@@ -22,6 +23,13 @@ bool guest_space_follow(struct cpu *cpu, struct guest_space *space);
 
 /* Accesses to the APIC's page exit from now on, or no longer, once the vendor has forgotten the translation. */
 void guest_space_trap_apic(struct cpu *cpu, struct guest_space *space, bool trapped);
+
+/*
+ * While an access to the APIC's page is stepped over, the page of ones stands in for it, with `value` in the register at
+ * `offset`. What is there afterwards is what the guest has written.
+ */
+void guest_space_lend(struct cpu *cpu, struct guest_space *space, unsigned offset, uint32_t value);
+uint32_t guest_space_take_back(struct cpu *cpu, struct guest_space *space, unsigned offset);
 
 /*
  * Nothing is where pmuvisor is: a page of ones takes the place of the page touched, so that an access of any kind or

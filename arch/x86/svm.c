@@ -56,6 +56,18 @@ static void apply_open(struct svm_cpu *svm, bool open)
 	vmcb_dirty(svm, CLEAN_BITMAPS);
 }
 
+/* PMU code traps the page for LVTPC's sake. */
+static void apply_apic(struct cpu *cpu)
+{
+	struct svm_cpu *svm = svm_of(cpu);
+	enum svm_apic wanted = svm->icr_trapped && !cpu->x2apic ? svm->apic_step : APIC_OPEN;
+
+	if (cpu->pmu.gate.apic_trapped)
+		wanted = APIC_TRAPPED;
+	if (wanted != svm->apic_page)
+		svm_show_apic(cpu, wanted);
+}
+
 static void apply_gate(struct cpu *cpu)
 {
 	struct svm_cpu *svm = svm_of(cpu);
@@ -66,8 +78,7 @@ static void apply_gate(struct cpu *cpu)
 	apply_open(svm, gate->open);
 	if (gate->disguised != svm->disguised)
 		svm_apply_disguised(cpu, gate->disguised);
-	if (gate->apic_trapped != svm->apic_trapped)
-		svm_trap_apic(cpu, gate->apic_trapped);
+	apply_apic(cpu);
 	gate->dirty = false;
 	if (cpu->pmu.lbr.now)
 		lbr_root_end(&cpu->pmu);
@@ -82,17 +93,25 @@ static void decode_io(const struct vmcb *vmcb, struct vm_exit *exit)
 		       (info & IO_INFO_STRING ? EXIT_IO_STRING : 0);
 }
 
-static void decode_page_fault(const struct cpu *cpu, struct vm_exit *exit)
+/* False: it is an access to the APIC's page, and the PMU code has nothing to do with it. */
+static bool decode_page_fault(struct cpu *cpu, struct vm_exit *exit)
 {
+	struct svm_cpu *svm = svm_of(cpu);
+
 	exit->reason = EXIT_HIDDEN_MEMORY;
-	exit->detail = svm_of(cpu)->vmcb.exit_info1;
-	exit->address = svm_of(cpu)->vmcb.exit_info2;
-	if ((exit->address & ~(PAGE_SIZE - 1)) == cpu->apic_page)
-		exit->reason = EXIT_APIC_ACCESS;
-	svm_restore_event(svm_of(cpu));
+	exit->address = svm->vmcb.exit_info2;
+	svm_restore_event(svm);
+	if ((exit->address & ~(PAGE_SIZE - 1)) != cpu->apic_page)
+		return true;
+	exit->reason = EXIT_APIC_ACCESS;
+	if (svm->icr_trapped)
+		svm_apic_access(cpu, exit->address, exit->detail & NESTED_WRITE);
+	if (!cpu->pmu.gate.apic_trapped)
+		cpu->counts.exits[EXIT_APIC_ACCESS]++;
+	return cpu->pmu.gate.apic_trapped;
 }
 
-/* EFER has SVM's own bit set behind the guest's back, so only vendor code can answer for it. */
+/* EFER has SVM's own bit set behind the guest's back, and SIPIs are SVM's own trouble: only vendor code can answer. */
 static void decode_msr(const struct cpu *cpu, struct vm_exit *exit)
 {
 	exit->detail = svm_of(cpu)->vmcb.exit_info1;
@@ -100,6 +119,8 @@ static void decode_msr(const struct cpu *cpu, struct vm_exit *exit)
 		exit->reason = EXIT_WRMSR;
 	if ((uint32_t)cpu->guest.rcx == MSR_IA32_EFER)
 		exit->reason = EXIT_CONTROL_REGISTER;
+	if ((uint32_t)cpu->guest.rcx == MSR_X2APIC_ICR)
+		exit->reason = EXIT_SIPI;
 }
 
 /* False: nobody else is to hear of this exit. */
@@ -114,8 +135,8 @@ static bool decode(struct cpu *cpu, struct vm_exit *exit)
 	switch (raw) {
 	case SVM_EXIT_MSR: decode_msr(cpu, exit); return true;
 	case SVM_EXIT_IO: decode_io(&svm->vmcb, exit); return true;
-	case SVM_EXIT_NESTED_PAGE_FAULT: decode_page_fault(cpu, exit); return true;
-	case SVM_EXIT_DB: exit->reason = svm_stepped(cpu); return true;
+	case SVM_EXIT_NESTED_PAGE_FAULT: return decode_page_fault(cpu, exit);
+	case SVM_EXIT_DB: return svm_stepped(cpu, exit);
 	case SVM_EXIT_IRET:
 		if (svm->passing)
 			svm_timer_passed(cpu);
@@ -129,24 +150,25 @@ static bool decode(struct cpu *cpu, struct vm_exit *exit)
 	}
 }
 
-/* A signal that came in root mode, or whose exit came before it, kept it from entering. */
-static void decode_signal(struct cpu *cpu, struct vm_exit *exit)
+/* A signal that came in root mode, or whose exit came before it, kept it from entering. False as with decode(). */
+static bool decode_signal(struct cpu *cpu, struct vm_exit *exit)
 {
 	bool exited = svm_of(cpu)->vmcb.exit_code == SVM_EXIT_NMI;
 
 	if (cpu->pmu.caps.nr_gp)
 		svm_pmu_not_entered(cpu);
 	*exit = (struct vm_exit){ .reason = EXIT_INIT };
+	svm_of(cpu)->vmcb.exit_code = EXIT_CODE_NONE;
 	if (cpu->nmi.init_in_root) {
 		cpu->nmi.init_in_root = false;
-		return;
+		return !svm_summoned(cpu);
 	}
 	exit->reason = EXIT_NMI;
 	nmi_take(&cpu->nmi);
 	cpu->pmu.stats.root_nmis += !exited;
 	if (exited)
 		cpu->nmi.root_rip = 0;
-	svm_of(cpu)->vmcb.exit_code = EXIT_CODE_NONE;
+	return true;
 }
 
 static bool exited(struct cpu *cpu, struct vm_exit *exit)
@@ -175,9 +197,7 @@ void svm_exited(struct cpu *cpu, bool entered)
 	cpu->time.root -= now;
 	if (cpu->pmu.lbr.root)
 		lbr_root_begin(&cpu->pmu);
-	if (!entered)
-		decode_signal(cpu, &exit);
-	if (!entered || exited(cpu, &exit))
+	if (entered ? exited(cpu, &exit) : decode_signal(cpu, &exit))
 		answer_exit(cpu, &exit);
 	svm_look_at_clock(cpu, now);
 	if (cpu->pmu.gate.dirty)

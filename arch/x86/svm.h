@@ -10,6 +10,21 @@
 #include "msr_permission.h"
 #include "vmcb.h"
 
+/* What a CPU does for the guest, or STARTUP_SIPI and the vector that it is to start at. */
+enum svm_startup {
+	STARTUP_RUNS,
+	STARTUP_FIRMWARE, /* so far only the firmware's code */
+	STARTUP_WAITS,    /* for a SIPI: an INIT is on its way, or has come */
+	STARTUP_SIPI = 0x100,
+};
+
+/* How the guest finds the page of its APIC. */
+enum svm_apic {
+	APIC_TRAPPED,
+	APIC_OPEN,
+	APIC_LENT, /* a page of pmuvisor's stands in for it: guest_space_lend() */
+};
+
 /* Page aligned; zero at first. */
 struct svm_cpu {
 	struct vmcb vmcb;
@@ -30,12 +45,20 @@ struct svm_cpu {
 	bool faulting;                /* the event to be injected is the fault of the instruction that exited */
 	uint64_t guarded;             /* counters that exit until the next exit: svm_pmu.c */
 	uint64_t disguised;           /* selectors whose reads exit, as last set */
-	bool open, apic_trapped;      /* the traps as last set */
+	bool open;                    /* the traps as last set */
 	bool next_rip;                /* exits save it */
 	bool lbr;                     /* VMRUN and exits switch DEBUGCTL and the LBRs */
 	bool records;                 /* gate.records and gate.freeze, as last applied */
 	uint64_t freeze;
-	uint8_t flush; /* the narrowest TLB control there is */
+	uint8_t flush;           /* the narrowest TLB control there is */
+	enum svm_apic apic_page; /* as last set */
+	enum svm_apic apic_step; /* while one access to it is made, APIC_OPEN or APIC_LENT */
+	bool icr_trapped;        /* writes of the interrupt command register exit; others read it */
+	unsigned calm;           /* accesses to the APIC that exited since no CPU waits */
+	uint32_t startup;        /* enum svm_startup; others write it */
+	bool summoned;           /* others write it: the next INIT is pmuvisor's own */
+	bool init_redirected;    /* INIT comes as #SX */
+	struct cpu *cpu;         /* that this belongs to */
 };
 
 static inline struct svm_cpu *svm_of(const struct cpu *cpu)
@@ -56,10 +79,25 @@ void svm_setup(struct cpu *cpu, const struct handoff *handoff, const struct firm
 int svm_cpu_init(struct cpu *cpu, struct handoff *handoff);
 void svm_cpu_leave(struct cpu *cpu);
 
+/* svm_startup.c: INIT, SIPI, and the interrupt command register. */
+void svm_startup_init(struct cpu *cpu);
+/* The guest's WRMSR of it in x2APIC mode. */
+enum verdict svm_write_icr(struct cpu *cpu);
+/* An access to the APIC's page, and the step that made it. */
+void svm_apic_access(struct cpu *cpu, uint64_t address, bool write);
+void svm_apic_accessed(struct cpu *cpu);
+/* The access won't be made. */
+void svm_apic_forget(struct cpu *cpu);
+/* An INIT has come. True: it was another CPU's pmuvisor that sent it, and is answered. */
+bool svm_summoned(struct cpu *cpu);
+/* This CPU was sent an INIT. The vector it starts at. */
+uint32_t svm_wait_for_sipi(struct cpu *cpu);
+void svm_started(struct svm_cpu *svm);
+
 /* svm_event.c: exits that only SVM code can answer. */
 enum verdict svm_handle(struct cpu *cpu, const struct vm_exit *exit);
 void svm_remap(struct cpu *cpu);
-void svm_trap_apic(struct cpu *cpu, bool trapped);
+void svm_show_apic(struct cpu *cpu, enum svm_apic how);
 /* An exit in the middle of delivering an event: it is put back. */
 void svm_restore_event(struct svm_cpu *svm);
 
@@ -80,8 +118,8 @@ void svm_nmi_reset(struct svm_cpu *svm);
 void svm_step_begin(struct svm_cpu *svm);
 void svm_step_iret(struct svm_cpu *svm);
 void svm_step_cancel(struct cpu *cpu);
-/* What the exit of a step is for shared code. */
-enum exit_reason svm_stepped(struct cpu *cpu);
+/* What the exit of a step is for shared code; false: nothing. */
+bool svm_stepped(struct cpu *cpu, struct vm_exit *exit);
 
 /* svm_timer.c: set_timer(), and the exits that it needs. */
 void svm_set_timer(struct cpu *cpu, uint64_t ticks);

@@ -19,16 +19,21 @@ void svm_remap(struct cpu *cpu)
 
 	if (!guest_space_follow(cpu, &svm->space))
 		return;
-	svm->apic_trapped = false; /* the gate traps it again */
+	svm->apic_page = APIC_OPEN; /* the gate traps it again */
 	cpu->pmu.gate.dirty = true;
 	flush(svm);
 }
 
-void svm_trap_apic(struct cpu *cpu, bool trapped)
+void svm_show_apic(struct cpu *cpu, enum svm_apic how)
 {
-	svm_of(cpu)->apic_trapped = trapped;
-	guest_space_trap_apic(cpu, &svm_of(cpu)->space, trapped);
-	flush(svm_of(cpu));
+	struct svm_cpu *svm = svm_of(cpu);
+
+	svm->apic_page = how;
+	if (how == APIC_LENT)
+		guest_space_lend(cpu, &svm->space, APIC_ICR, apic_read(APIC_ICR));
+	else
+		guest_space_trap_apic(cpu, &svm->space, how == APIC_TRAPPED);
+	flush(svm);
 }
 
 /* An NMI whose delivery was interrupted is still blocking others: nothing has to be undone for it. */
@@ -128,20 +133,30 @@ static void reset_debug_addresses(void)
 	asm volatile("mov %0, %%dr0; mov %0, %%dr1; mov %0, %%dr2; mov %0, %%dr3" : : "r"(UINT64_C(0)));
 }
 
-/* The boot processor starts over at the reset vector. There are no others: the loader sees to that. */
+/* The boot processor starts over at the reset vector; the others wait for a SIPI. */
 static enum verdict init_signal(struct cpu *cpu)
 {
 	struct svm_cpu *svm = svm_of(cpu);
+	uint32_t vector;
 
 	reset_segments(&svm->vmcb);
 	reset_registers(cpu);
 	reset_debug_addresses();
 	svm->stepping = svm->stepping_iret = false;
 	svm_nmi_reset(svm);
+	svm->vmcb.intercept_exceptions = 0;
+	svm_apic_forget(cpu);
 	vmcb_dirty(svm, CLEAN_ALL);
 	apic_reset();
 	pmu_reset(cpu);
 	flush(svm);
+	if (reg_rdmsr(MSR_IA32_APIC_BASE) & APIC_BASE_BSP) {
+		svm_started(svm);
+		return RESUME;
+	}
+	vector = svm_wait_for_sipi(cpu);
+	svm->vmcb.cs = real_mode_segment((uint16_t)(vector << 8), vector << 12, REAL_MODE_CODE);
+	svm->vmcb.rip = 0;
 	return RESUME;
 }
 
@@ -151,6 +166,7 @@ enum verdict svm_handle(struct cpu *cpu, const struct vm_exit *exit)
 	case EXIT_CONTROL_REGISTER: return access_efer(cpu, exit->detail);
 	case EXIT_HIDDEN_MEMORY: return hidden_memory(cpu, exit);
 	case EXIT_INIT: return init_signal(cpu);
+	case EXIT_SIPI: return svm_write_icr(cpu);
 	default: return STOP;
 	}
 }

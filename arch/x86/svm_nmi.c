@@ -68,13 +68,14 @@ uint32_t svm_apply_nmi(struct svm_cpu *svm, const struct pmu_gate *gate)
 {
 	bool exits = gate->nmi_exits || is_handling(svm);
 
-	if ((gate->step || needs_step(svm, gate)) && !svm->stepping)
+	if ((gate->step || svm->apic_step || needs_step(svm, gate)) && !svm->stepping)
 		svm_step_begin(svm);
 	if (svm->vnmi && exits != svm->nmi_exits) {
 		svm->vmcb.int_ctl ^= V_NMI_ENABLE;
 		vmcb_dirty(svm, CLEAN_INT_CTL);
 	}
 	svm->nmi_exits = exits;
+	exits |= svm->apic_step || !svm->init_redirected; /* svm_startup.c */
 	return (uint32_t)((exits ? INTERCEPT_NMI : 0) | (needs_iret(svm, gate) ? INTERCEPT_IRET : 0));
 }
 

@@ -68,8 +68,10 @@ int svm_cpu_init(struct cpu *cpu, struct handoff *handoff)
 	reg_wrmsr(MSR_IA32_PAT, PAT_POWER_UP); /* nested page tables have their types from it */
 	reg_wrmsr(MSR_AMD_VM_HSAVE_PA, hv_pa(svm->host_save));
 	reg_wrmsr(MSR_AMD_VM_CR, reg_rdmsr(MSR_AMD_VM_CR) | VM_CR_INIT_REDIRECTION);
+	svm->init_redirected = reg_rdmsr(MSR_AMD_VM_CR) & VM_CR_INIT_REDIRECTION;
 	vmsave(hv_pa(&svm->host));
 	svm_setup(cpu, handoff, firmware);
+	svm_startup_init(cpu);
 	return 0;
 }
 

@@ -44,10 +44,11 @@ static bool is_guests(const struct svm_cpu *svm)
 	return svm->stepped_from & RFLAGS_TF || svm->vmcb.dr6 & BITS(3, 0);
 }
 
-enum exit_reason svm_stepped(struct cpu *cpu)
+bool svm_stepped(struct cpu *cpu, struct vm_exit *exit)
 {
 	struct svm_cpu *svm = svm_of(cpu);
-	bool iret = svm->stepping_iret;
+	const struct pmu_gate *gate = &cpu->pmu.gate;
+	bool iret = svm->stepping_iret, apic = svm->apic_step;
 
 	step_end(svm);
 	if (is_guests(svm))
@@ -55,8 +56,14 @@ enum exit_reason svm_stepped(struct cpu *cpu)
 	svm->stepping_iret = false;
 	if (iret)
 		svm->nmi_masked = false; /* a virtual one isn't any more */
+	if (apic)
+		svm_apic_accessed(cpu);
 	cpu->pmu.gate.dirty = true;
-	return iret || !cpu->pmu.gate.step ? EXIT_NMI_WINDOW : EXIT_STEP;
+	exit->reason = iret || !gate->step ? EXIT_NMI_WINDOW : EXIT_STEP;
+	if (!apic || iret || gate->step || (gate->nmi_window && !svm_nmi_blocked(cpu)))
+		return true;
+	cpu->counts.exits[EXIT_STEP]++;
+	return false;
 }
 
 /* The exit comes before the IRET, which ends the blocking when it is done. */

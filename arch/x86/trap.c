@@ -30,6 +30,10 @@ static void note_nmi(struct trap *trap)
 {
 	struct nmi *nmi = &this_cpu()->nmi;
 
+	if (__atomic_exchange_n(&nmi->init_sent, false, __ATOMIC_ACQUIRE)) {
+		nmi->init_in_root = true;
+		return;
+	}
 	if (nmi->in_root < UINT8_MAX)
 		nmi->in_root++;
 	nmi->root_rip = trap->rip;
