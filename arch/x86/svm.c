@@ -199,7 +199,8 @@ void svm_exited(struct cpu *cpu, bool entered)
 		lbr_root_begin(&cpu->pmu);
 	if (entered ? exited(cpu, &exit) : decode_signal(cpu, &exit))
 		answer_exit(cpu, &exit);
-	svm_look_at_clock(cpu, now);
+	if (svm_of(cpu)->deadline)
+		svm_look_at_clock(cpu, now);
 	if (cpu->pmu.gate.dirty)
 		apply_gate(cpu);
 	if (cpu->pmu.caps.nr_gp)
@@ -237,6 +238,15 @@ static void inject_fault(struct cpu *cpu, uint64_t vector, uint64_t flags)
 	inject(svm, vector, EVENT_EXCEPTION | flags);
 }
 
+static uint64_t next_rip(struct cpu *cpu, const struct vm_exit *exit)
+{
+	const struct svm_cpu *svm = svm_of(cpu);
+
+	if (exit->reason == EXIT_IO)
+		return svm->vmcb.exit_info2;
+	return svm->next_rip ? svm->vmcb.next_rip : svm_find_next_rip(cpu, exit);
+}
+
 /*
  * The instruction has been completed: what completing it would have done to RF, to the interrupt shadow, and to
  * single-stepping happens here too.
@@ -247,7 +257,7 @@ static void advance(struct cpu *cpu, const struct vm_exit *exit)
 
 	if (svm->stepping)
 		svm_step_cancel(cpu);
-	svm->vmcb.rip = svm_next_rip(cpu, exit);
+	svm->vmcb.rip = next_rip(cpu, exit);
 	svm->vmcb.interrupt_shadow = 0;
 	svm->vmcb.rflags &= ~RFLAGS_RF;
 	if (!(svm->vmcb.rflags & RFLAGS_TF) || cpu->ops->read(cpu, GUEST_DEBUGCTL) & DEBUGCTL_BTF)

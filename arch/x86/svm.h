@@ -142,8 +142,11 @@ uint64_t svm_read_debugctl(const struct svm_cpu *svm);
 void svm_write_debugctl(struct cpu *cpu, uint64_t value);
 void svm_apply_debugctl(struct cpu *cpu, const struct pmu_gate *gate);
 
-/* svm_length.c: address of the instruction after the one that exited. */
-uint64_t svm_next_rip(struct cpu *cpu, const struct vm_exit *exit);
+/*
+ * svm_length.c: address of the instruction after the one that exited, without the processor's word for it: found by
+ * looking for what may stand before an instruction that is known.
+ */
+uint64_t svm_find_next_rip(struct cpu *cpu, const struct vm_exit *exit);
 
 /* svm_entry.asm: enters the guest for the first time and after each exit, with svm_exited() in between. */
 _Noreturn void svm_enter(struct cpu *cpu, uint64_t guest, uint64_t host);

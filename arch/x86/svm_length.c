@@ -50,19 +50,11 @@ static unsigned prefixes(struct cpu *cpu)
 	return n;
 }
 
-/*
- * At 4 GiB the instruction pointer of 32-bit code wraps. Without the processor's word for it the length is found by
- * looking for what may stand before an instruction that is known.
- */
-uint64_t svm_next_rip(struct cpu *cpu, const struct vm_exit *exit)
+/* At 4 GiB the instruction pointer of 32-bit code wraps. */
+uint64_t svm_find_next_rip(struct cpu *cpu, const struct vm_exit *exit)
 {
 	const struct vmcb *vmcb = &svm_of(cpu)->vmcb;
-	uint64_t next;
+	uint64_t next = vmcb->rip + prefixes(cpu) + opcode_length(exit->reason);
 
-	if (exit->reason == EXIT_IO)
-		return vmcb->exit_info2;
-	if (svm_of(cpu)->next_rip)
-		return vmcb->next_rip;
-	next = vmcb->rip + prefixes(cpu) + opcode_length(exit->reason);
 	return runs_64_bit_code(vmcb) ? next : next & BITS(31, 0);
 }

@@ -47,10 +47,27 @@ void svm_remap(struct cpu *cpu)
 	(void)cpu;
 }
 
-void svm_trap_apic(struct cpu *cpu, bool trapped)
+void svm_show_apic(struct cpu *cpu, enum svm_apic how)
 {
 	(void)cpu;
-	svm.apic_trapped = trapped;
+	svm.apic_page = how;
+}
+
+/* There is one CPU, and nobody to start. */
+void svm_apic_access(struct cpu *cpu, uint64_t address, bool write)
+{
+	(void)cpu, (void)address, (void)write;
+}
+
+void svm_apic_accessed(struct cpu *cpu)
+{
+	(void)cpu;
+}
+
+bool svm_summoned(struct cpu *cpu)
+{
+	(void)cpu;
+	return false;
 }
 
 void svm_restore_event(struct svm_cpu *of)
@@ -215,7 +232,7 @@ static void note_intercepts(void)
 	hw.applied.nmi_exits = svm.vmcb.intercept1 & INTERCEPT_NMI;
 	hw.applied.nmi_window = false;
 	hw.applied.step = svm.vmcb.rflags & RFLAGS_TF;
-	hw.applied.apic_trapped = svm.apic_trapped;
+	hw.applied.apic_trapped = svm.apic_page == APIC_TRAPPED;
 	hw.iret_exits = svm.vmcb.intercept1 & INTERCEPT_IRET;
 	hw.shadow = svm.vmcb.interrupt_shadow & SHADOW_INTERRUPTS;
 }
@@ -316,8 +333,10 @@ void svm_world_prepare(struct cpu *cpu)
 	static struct hv_ops ops;
 
 	memset(&svm, 0, sizeof(svm));
-	svm.lbr = svm.next_rip = true;
 	svm.vnmi = pmu_model_caps_of(hw.guest.model)->vnmi;
+	svm.lbr = svm.next_rip = svm.init_redirected = true;
+	svm.apic_page = APIC_OPEN;
+	svm.deadline = 1;
 	clock_rings = pushed_tf = false;
 	pmu_model_svme(hw.guest.model, true);
 	ops = svm_ops;
