@@ -148,8 +148,9 @@ cases() {
 		echo "MODEL=$model TAG=inside tests/guest/run.sh shared pmi $inside"
 	done
 	echo "MODEL=zen4 tests/guest/run.sh direct api"
-	for mode in bare direct; do
-		echo "CPUS=4 MODEL=zen4 tests/guest/run.sh $mode smp"
+	echo "CPUS=4 MODEL=zen4 tests/guest/run.sh bare smp"
+	for mode in direct shared; do
+		echo "CPUS=2 MODEL=zen4 GUEST_ARGS=dump=1 tests/guest/run.sh $mode smp"
 	done
 	# Late interrupts: of those that come after their overflow was handled only AMD's own software knows what to make.
 	for guest in count overflow nmi lbr_v2; do
