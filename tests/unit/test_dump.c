@@ -946,6 +946,8 @@ static void timers_of_two(void **state)
 	boot->config.dump_ms = 1000;
 	timer_set(&cpus[0], TIMER_GUEST_EVENTS, 500 * MS);
 	assert_int_equal(timers[0], 500 * MS);
+	timer_set(&cpus[0], TIMER_DUMP, 700 * MS);
+	assert_int_equal(timers[0], 500 * MS);
 	timer_set(&cpus[0], TIMER_DUMP, 100 * MS);
 	assert_int_equal(timers[0], 100 * MS);
 	timer_set(&cpus[0], TIMER_DUMP, 0);
