@@ -25,6 +25,7 @@ def main():
             statistics = INIT if action == "start" else ("exits",)
             exits = sum(run.per_action(phase, statistic) for statistic in statistics)
             show(f"smp_exits_per_{ACTIONS[action]}_{suffix}", exits)
+        show(f"smp_root_instructions_per_init_{mode}", run.per_action("start_xapic", "root_instructions_reason_3"))
 
 
 if __name__ == "__main__":
