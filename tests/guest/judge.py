@@ -82,7 +82,7 @@ def undumped(lines, dumps):
     """What the guest read of its event is what the dump says of it, and not among the host's."""
     said = [line.split()[1] for line in lines if line.startswith("api_event_dumped ")]
     found = re.findall(r"^  guest-event 0 counter none event branches in guest at user count (\d+)$", dumps, re.MULTILINE)
-    return [] if said == found[-1:] else [f"the guest read {said}, its event in the dump is {found}"]
+    return [] if not said or said == found[-1:] else [f"the guest read {said}, its event in the dump is {found}"]
 
 
 def unlost(tag, dumps):
