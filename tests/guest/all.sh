@@ -173,7 +173,7 @@ cases() {
 	done
 	# The guest's own events: with no counter left for them, and on what the host's don't use.
 	echo "tests/guest/run.sh shared api_events"
-	echo "TAG=left GUEST_ARGS=counters=3 tests/guest/run.sh direct api_events 'host-counters = 4'"
+	echo "CPUS=2 TAG=left GUEST_ARGS=counters=3 tests/guest/run.sh direct api_events 'host-counters = 4'"
 	echo "TAG=left GUEST_ARGS=counters=2 tests/guest/run.sh shared api_events 'host-counters = 4'"
 	echo "tests/guest/run.sh shared api_storm 'host-counters = 4'"
 	echo "TAG=small GUEST_ARGS='counters=4 fixed=3' tests/guest/run.sh shared partition" \

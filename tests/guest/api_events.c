@@ -12,6 +12,7 @@
 #include "boot.h"
 #include "guest_event.h"
 #include "pmu.h"
+#include "smp.h"
 #include "tap.h"
 #include "trap.h"
 #include "workload.h"
@@ -261,6 +262,35 @@ static void test_stopping(void)
 	pmu_reset();
 }
 
+static struct {
+	uint64_t cpu, open, id;
+	int64_t closing;
+} other;
+
+static void call_on_the_other(void)
+{
+	event_call(PMUVISOR_CALL_QUERY, PMUVISOR_QUERY_CPU, 0, &other.cpu);
+	event_call(PMUVISOR_CALL_QUERY, PMUVISOR_QUERY_OPEN, 0, &other.open);
+	other.closing = event_call(PMUVISOR_CALL_CLOSE, BIT(0), 0, NULL);
+	event_call(PMUVISOR_CALL_OPEN, USER_GUEST | NAMED(CYCLES), 0, &other.id);
+	event_call(PMUVISOR_CALL_CLOSE, BIT(other.id), 0, NULL);
+}
+
+/* Events are of the processor that opens them. */
+static void test_other_processor(void)
+{
+	uint64_t event = event_open(USER_GUEST | NAMED(CYCLES), 0), open = 0;
+
+	smp_start_all();
+	smp_run(1, call_on_the_other);
+	tap_check(smp_wait(1) && other.cpu == 1, "another processor calls");
+	tap_check(event == 0 && !other.open && other.closing == PMUVISOR_E_ID, "it has not this one's events");
+	tap_equal(other.id, 0, "but its own");
+	tap_check(!event_call(PMUVISOR_CALL_QUERY, PMUVISOR_QUERY_OPEN, 0, &open) && open == BIT(event),
+		  "and those here stay open");
+	event_do(PMUVISOR_CALL_CLOSE, BIT(event));
+}
+
 /* Left open, with a count that the dump must have: tests/guest/judge.py compares. */
 static void test_dump(void)
 {
@@ -295,5 +325,7 @@ void test_main(void)
 	test_pmis();
 	test_example();
 	test_stopping();
+	if (smp_processors() > 1)
+		test_other_processor();
 	test_dump();
 }
