@@ -2,5 +2,6 @@
 run-qemu: setup image
 	tests/qemu/run $(BUILD)/qemu
 qemu-test: image
-	tests/record $(BUILD)/records/$@ tests/qemu/judge $(BUILD)/tests/qemu
+	@mkdir -p $(BUILD)/results
+	tests/record $(BUILD)/records/$@ tests/qemu/judge $(BUILD)/tests/qemu $(BUILD)/results/qemu.txt
 .PHONY: run-qemu qemu-test
