@@ -6,7 +6,7 @@ UNDER_PMUVISOR = ("direct", "shared")
 # What a run is called after: a processor, but for the first; several of it; or a kernel that starts another.
 MACHINES = ("icelake", "sapphire_rapids", "arrow_lake", "cpus2", "cpus4", "zen3", "zen4", "kexec", "crash")
 # Make targets whose recipe runs under tests/record.
-RECORDED = ("bad-config", "demo-test", "profile-test", "refinement", "round-trip", "serial-grammar")
+RECORDED = ("bad-config", "demo-test", "profile-test", "qemu-test", "refinement", "round-trip", "serial-grammar")
 GUEST_SOURCES = ("tests/guest", "tests/bench", "tests/machine/vmx")
 FIGURES = ("results/*.txt", "tests/guest/results.txt", "linux/results.txt")
 LIMIT = re.compile(r"(\w+) (=|<=) (\d+(?:\.\d+)?)$")
