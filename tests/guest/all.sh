@@ -55,6 +55,9 @@ cases() {
 	for mode in bare direct shared; do
 		echo "CPUS=2 tests/guest/run.sh $mode init"
 	done
+	for mode in direct shared; do
+		echo "CPUS=2 MODEL=zen4 tests/guest/run.sh $mode init"
+	done
 	echo "CPUS=2 TAG=dense tests/guest/run.sh shared init $dense"
 	echo "CPUS=2 TAG=inside tests/guest/run.sh shared init $inside"
 	# Everything at once; tests/guest/storms.py compares what was sent with what arrived.

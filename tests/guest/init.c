@@ -239,7 +239,7 @@ static void test_in_pmi(void)
 	smp_run(victim, look_at_pmu);
 	smp_wait(victim);
 	tap_equal(found_status & BIT(0), BIT(0), "the overflow is still there");
-	if (boot_mode() == MODE_SHARED)
+	if (boot_mode() == MODE_SHARED && !pmu.amd) /* AMD's ignores bits of counters that are not there */
 		tap_equal((uint64_t)found_guarded, FAULT_GP, "GLOBAL_CTRL is closed again");
 	trap_handle(VECTOR_NMI, on_nmi);
 	look_for_nmis("in its handler of a PMI", nmis);
