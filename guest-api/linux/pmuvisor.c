@@ -189,53 +189,56 @@ static ssize_t show_event(struct device *dev, struct device_attribute *attr, cha
 			  id & PMUVISOR_EVENT_HOST ? "host" : "guest");
 }
 
-#define STATISTIC(name, number) PMU_EVENT_ATTR_ID(name, show_event, ((u64)PMUVISOR_STAT_##number + 1) << 32)
-#define EXIT(name, reason)                                                                                             \
-	PMU_EVENT_ATTR_ID(name, show_event, ((u64)PMUVISOR_STAT_EXIT(PMUVISOR_EXIT_##reason) + 1) << 32)
-#define COUNTED(name, number, mode)                                                                                    \
-	PMU_EVENT_ATTR_ID(name, show_event, PMUVISOR_EVENT_NAMED(PMUVISOR_NAME_##number) | PMUVISOR_EVENT_##mode)
+/* Names have hyphens in them, which no token has. */
+#define EVENT(string, number)                                                                                          \
+	(&((struct perf_pmu_events_attr[]){                                                                            \
+		{ .attr = { .attr = { .name = (string), .mode = 0444 }, .show = show_event }, .id = (number) } })[0]   \
+		  .attr.attr)
+#define STATISTIC(name, number)     EVENT(name, ((u64)PMUVISOR_STAT_##number + 1) << 32)
+#define EXIT(name, reason)          EVENT(name, ((u64)PMUVISOR_STAT_EXIT(PMUVISOR_EXIT_##reason) + 1) << 32)
+#define COUNTED(name, number, mode) EVENT(name, PMUVISOR_EVENT_NAMED(PMUVISOR_NAME_##number) | PMUVISOR_EVENT_##mode)
 
 static struct attribute *event_attrs[] = {
-	STATISTIC(cycles, TICKS),
-	STATISTIC(root - cycles, ROOT_TICKS),
-	STATISTIC(paused - cycles, PAUSED_TICKS),
-	STATISTIC(windows, WINDOWS),
-	STATISTIC(exits, EXITS),
-	STATISTIC(emulated, EMULATED),
-	STATISTIC(faults, FAULTS),
-	STATISTIC(hidden - memory, HIDDEN),
-	STATISTIC(pmis - host, PMIS_HOST),
-	STATISTIC(pmis - host - late, PMIS_LATE),
-	STATISTIC(pmis - guest, PMIS_GUEST),
-	STATISTIC(pmis - emulated, PMIS_EMULATED),
-	STATISTIC(pmis - masked, PMIS_MASKED),
-	STATISTIC(nmis, NMIS),
-	STATISTIC(nmis - in - root, NMIS_ROOT),
-	STATISTIC(nmis - merged, NMIS_MERGED),
-	EXIT(exits - cpuid, CPUID),
-	EXIT(exits - rdmsr, RDMSR),
-	EXIT(exits - wrmsr, WRMSR),
-	EXIT(exits - rdpmc, RDPMC),
-	EXIT(exits - nmi, NMI),
-	EXIT(exits - nmi - window, NMI_WINDOW),
-	EXIT(exits - timer, TIMER),
-	EXIT(exits - step, STEP),
-	EXIT(exits - hypercall, HYPERCALL),
-	EXIT(exits - xsetbv, XSETBV),
-	EXIT(exits - io, IO),
-	EXIT(exits - control - register, CONTROL_REGISTER),
-	EXIT(exits - hidden - memory, HIDDEN_MEMORY),
-	EXIT(exits - apic - access, APIC_ACCESS),
-	COUNTED(host - instructions, INSTRUCTIONS, HOST),
-	COUNTED(host - cpu - cycles, CYCLES, HOST),
-	COUNTED(host - branches, BRANCHES, HOST),
-	COUNTED(host - branch - misses, BRANCH_MISSES, HOST),
-	COUNTED(host - llc - misses, LLC_MISSES, HOST),
-	COUNTED(guest - instructions, INSTRUCTIONS, GUEST),
-	COUNTED(guest - cpu - cycles, CYCLES, GUEST),
-	COUNTED(guest - branches, BRANCHES, GUEST),
-	COUNTED(guest - branch - misses, BRANCH_MISSES, GUEST),
-	COUNTED(guest - llc - misses, LLC_MISSES, GUEST),
+	STATISTIC("cycles", TICKS),
+	STATISTIC("root-cycles", ROOT_TICKS),
+	STATISTIC("paused-cycles", PAUSED_TICKS),
+	STATISTIC("windows", WINDOWS),
+	STATISTIC("exits", EXITS),
+	STATISTIC("emulated", EMULATED),
+	STATISTIC("faults", FAULTS),
+	STATISTIC("hidden-memory", HIDDEN),
+	STATISTIC("pmis-host", PMIS_HOST),
+	STATISTIC("pmis-host-late", PMIS_LATE),
+	STATISTIC("pmis-guest", PMIS_GUEST),
+	STATISTIC("pmis-emulated", PMIS_EMULATED),
+	STATISTIC("pmis-masked", PMIS_MASKED),
+	STATISTIC("nmis", NMIS),
+	STATISTIC("nmis-in-root", NMIS_ROOT),
+	STATISTIC("nmis-merged", NMIS_MERGED),
+	EXIT("exits-cpuid", CPUID),
+	EXIT("exits-rdmsr", RDMSR),
+	EXIT("exits-wrmsr", WRMSR),
+	EXIT("exits-rdpmc", RDPMC),
+	EXIT("exits-nmi", NMI),
+	EXIT("exits-nmi-window", NMI_WINDOW),
+	EXIT("exits-timer", TIMER),
+	EXIT("exits-step", STEP),
+	EXIT("exits-hypercall", HYPERCALL),
+	EXIT("exits-xsetbv", XSETBV),
+	EXIT("exits-io", IO),
+	EXIT("exits-control-register", CONTROL_REGISTER),
+	EXIT("exits-hidden-memory", HIDDEN_MEMORY),
+	EXIT("exits-apic-access", APIC_ACCESS),
+	COUNTED("host-instructions", INSTRUCTIONS, HOST),
+	COUNTED("host-cpu-cycles", CYCLES, HOST),
+	COUNTED("host-branches", BRANCHES, HOST),
+	COUNTED("host-branch-misses", BRANCH_MISSES, HOST),
+	COUNTED("host-llc-misses", LLC_MISSES, HOST),
+	COUNTED("guest-instructions", INSTRUCTIONS, GUEST),
+	COUNTED("guest-cpu-cycles", CYCLES, GUEST),
+	COUNTED("guest-branches", BRANCHES, GUEST),
+	COUNTED("guest-branch-misses", BRANCH_MISSES, GUEST),
+	COUNTED("guest-llc-misses", LLC_MISSES, GUEST),
 	NULL,
 };
 
