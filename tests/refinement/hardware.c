@@ -58,6 +58,8 @@ void hardware_boundary(bool late)
 	}
 	if (hw.world->boundary)
 		hw.world->boundary();
+	if (hw.guest.nmi_latched && hw.applied.nmi_exits && !late && !waits_for_blocking())
+		hw.world->exit(EXIT_NMI); /* of the NMI that was taken now, AMD's counters make a PMI */
 	if (hw.shadow || hw.applied.nmi_exits)
 		return;
 	taken = hw.guest.nmis;
