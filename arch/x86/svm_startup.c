@@ -153,6 +153,16 @@ enum verdict svm_write_icr(struct cpu *cpu)
 	return ADVANCE;
 }
 
+/* The guest's TLB still leads to the page that stood in for the APIC's. */
+static uint32_t take_back(struct cpu *cpu)
+{
+	struct svm_cpu *svm = svm_of(cpu);
+
+	svm->apic_page = APIC_TRAPPED;
+	svm->vmcb.tlb_control = svm->flush;
+	return guest_space_take_back(cpu, &svm->space, APIC_ICR);
+}
+
 /* In xAPIC mode nothing is decoded: the access is made, and what was written to the register is found on another page. */
 void svm_apic_access(struct cpu *cpu, uint64_t address, bool write)
 {
@@ -169,8 +179,7 @@ void svm_apic_accessed(struct cpu *cpu)
 	uint32_t value;
 
 	if (lent) {
-		value = guest_space_take_back(cpu, &svm->space, APIC_ICR);
-		svm->apic_page = APIC_TRAPPED;
+		value = take_back(cpu);
 		if (carry_out(cpu, xapic_command(value)))
 			apic_write(APIC_ICR, value);
 	}
@@ -183,10 +192,8 @@ void svm_apic_forget(struct cpu *cpu)
 {
 	struct svm_cpu *svm = svm_of(cpu);
 
-	if (svm->apic_page == APIC_LENT) {
-		guest_space_take_back(cpu, &svm->space, APIC_ICR);
-		svm->apic_page = APIC_TRAPPED;
-	}
+	if (svm->apic_page == APIC_LENT)
+		take_back(cpu);
 	svm->apic_step = APIC_TRAPPED;
 }
 
