@@ -48,6 +48,11 @@ void answer_exit(struct cpu *cpu, const struct vm_exit *exit)
 	if (cpu->nmi.pending && comes_again(exit->reason) && deliver_nmi(cpu, exit))
 		return;
 	answer_instruction(cpu, exit);
+	answer_rest(cpu, exit);
+}
+
+void answer_rest(struct cpu *cpu, const struct vm_exit *exit)
+{
 	if (cpu->pmu.told)
 		pmu_tell_guest(cpu);
 	if (cpu->nmi.pending)

@@ -54,6 +54,9 @@ struct cpu;
 /* Everything between an exit and the next entry (answer.c). The vendor calls it, and enters when it returns. */
 void answer_exit(struct cpu *cpu, const struct vm_exit *exit);
 
+/* Its end, once more: for what the vendor does after it and that may have found an NMI for the guest. */
+void answer_rest(struct cpu *cpu, const struct vm_exit *exit);
+
 /* Its one decision (exit.c). */
 enum verdict handle_exit(struct cpu *cpu, const struct vm_exit *exit);
 

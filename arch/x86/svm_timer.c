@@ -39,8 +39,12 @@ void svm_timer_passed(struct cpu *cpu)
 
 void svm_look_at_clock(struct cpu *cpu, uint64_t now)
 {
+	const struct vm_exit exit = { .reason = EXIT_TIMER };
 	struct svm_cpu *svm = svm_of(cpu);
 
-	if (svm->deadline && now >= svm->deadline)
-		dump_tick(cpu); /* which sets it anew */
+	if (!svm->deadline || now < svm->deadline)
+		return;
+	dump_tick(cpu); /* which sets it anew */
+	/* Not an exit of its own: NMIs that it has decided are nobody's to deliver otherwise. */
+	answer_rest(cpu, &exit);
 }

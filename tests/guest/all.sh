@@ -155,6 +155,8 @@ cases() {
 		echo "MODEL=zen4 TAG=dense tests/guest/run.sh shared $guest $dense"
 	done
 	echo "MODEL=zen4 TAG=inside tests/guest/run.sh shared pmi $inside"
+	# Dumps and samples all the time: SVM has no timer, so they fall between other exits and the entry.
+	echo "MODEL=zen4 TAG=chatty tests/guest/run.sh shared pmi 'event = branches:guest period=3989' 'dump = 100ms'"
 	echo "MODEL=zen4 tests/guest/run.sh direct api"
 	echo "CPUS=4 MODEL=zen4 tests/guest/run.sh bare smp"
 	for mode in direct shared; do

@@ -92,10 +92,14 @@ void svm_timer_passed(struct cpu *cpu)
 
 void svm_look_at_clock(struct cpu *cpu, uint64_t now)
 {
+	const struct vm_exit exit = { .reason = EXIT_TIMER };
+
 	(void)now;
-	if (clock_rings)
-		timer_tick(cpu);
+	if (!clock_rings)
+		return;
 	clock_rings = false;
+	timer_tick(cpu);
+	answer_rest(cpu, &exit);
 }
 
 _Noreturn void svm_enter(struct cpu *cpu, uint64_t guest, uint64_t host)
