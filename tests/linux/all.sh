@@ -42,10 +42,11 @@ runs() {
 	CPUS=4 run crash- bare crash
 	CPUS=2 run kexec- bare kexec
 	for mode in bare direct; do
-		MODEL=zen4 run zen4- $mode $ZEN4,pmi,conditional
 		MODEL=zen3 run zen3- $mode bare,count
 	done
-	MODEL=zen4 run zen4- shared $ZEN4
+	for mode in bare direct shared; do
+		MODEL=zen4 run zen4- $mode $ZEN4,pmi,conditional
+	done
 	MODEL=zen4 CPUS=4 run zen4-cpus4- bare smp,nmi
 }
 
