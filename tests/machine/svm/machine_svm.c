@@ -11,6 +11,7 @@
 
 const char test_title[] = "machine_svm: the test machine's SVM and the PMU";
 
+#define VECTOR_DB            1
 #define FEATURE_NPT          BIT(0)
 #define FEATURE_LBRV         BIT(1)
 #define FEATURE_NRIPS        BIT(3)
@@ -83,6 +84,26 @@ static void exits_tell_of_instructions(void)
 	vmcb_write32(VMCB_CR_WRITES & ~3u, BIT(3) << 16);
 	tap_equal(world_run(), EXIT_CR3_WRITE, "MOV to CR3 exits");
 	tap_equal(vmcb_read(VMCB_EXIT_INFO_1), CR_WRITE | 9, "and the exit tells of R9");
+}
+
+static unsigned nr_debug_traps;
+
+static void on_debug(struct trap_frame *frame)
+{
+	(void)frame;
+	nr_debug_traps++;
+}
+
+/* APM Vol. 2, "VMRUN and TF/RF Bits in EFLAGS": what the guest's trap flag began with an instruction ends at its exit. */
+static void trap_flag_is_the_guests(void)
+{
+	nr_debug_traps = 0;
+	trap_handle(VECTOR_DB, on_debug);
+	world_new(guest_cpuid);
+	world_intercept(INTERCEPT_CPUID);
+	vmcb_write(VMCB_RFLAGS, vmcb_read(VMCB_RFLAGS) | RFLAGS_TF);
+	tap_equal(world_run(), EXIT_CPUID, "with the trap flag set CPUID exits");
+	tap_equal(nr_debug_traps, 0, "and traps on neither side");
 }
 
 /* What software alone would not notice for long. */
@@ -334,6 +355,7 @@ void test_main(void)
 		tap_abort("no SVM");
 	features_offered();
 	exits_tell_of_instructions();
+	trap_flag_is_the_guests();
 	state_is_loaded();
 	halts_and_shutdowns_exit();
 	rdpmc_faults_first();

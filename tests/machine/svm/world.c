@@ -20,7 +20,6 @@
 #define VMCB_CR0           0x558
 #define VMCB_DR7           0x560
 #define VMCB_DR6           0x568
-#define VMCB_RFLAGS        0x570
 #define VMCB_PAT           0x668
 #define ATTRIBUTES_CODE64  0xa9b
 #define ATTRIBUTES_DATA    0xc93

@@ -51,6 +51,8 @@
 #define VMCB_NEXT_RIP        0x0c8
 #define VMCB_BYTES_LENGTH    0x0d0 /* a byte; the instruction's follow */
 #define VMCB_IDTR            0x480 /* the limit in 63:32, then the base */
+#define VMCB_RFLAGS          0x570
+#define RFLAGS_TF            BIT(8)
 #define VMCB_RIP             0x578
 #define VMCB_RSP             0x5d8
 #define VMCB_RAX             0x5f8
