@@ -6,7 +6,7 @@
  * of its handler exits instead, and the next interrupt does again.
  */
 #include "svm.h"
-#include "hv/dump.h"
+#include "hv/timer.h"
 #include "reg.h"
 
 static void set_passing(struct cpu *cpu, bool passing)
@@ -44,7 +44,7 @@ void svm_look_at_clock(struct cpu *cpu, uint64_t now)
 
 	if (!svm->deadline || now < svm->deadline)
 		return;
-	dump_tick(cpu); /* which sets it anew */
+	timer_tick(cpu); /* which sets it anew */
 	/* Not an exit of its own: NMIs that it has decided are nobody's to deliver otherwise. */
 	answer_rest(cpu, &exit);
 }
