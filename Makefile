@@ -38,7 +38,7 @@ help:
 	@echo 'make serial-grammar  the serial dump against docs/serial.md'
 	@echo 'make profile-test    Linux sampled from below: the tools that read samples, and what sampling costs'
 	@echo 'make contract        has each sentence of docs/contract.md a test that ran and passed?'
-	@echo 'make qemu-test       Linux under pmuvisor on QEMU, on 1 and 4 CPUs: SVM without a PMU'
+	@echo 'make qemu-test       Linux under pmuvisor on QEMU: SVM without a PMU'
 	@echo 'make machine-test    the test machine by itself'
 	@echo 'make guest-test      tiny guests, bare and under pmuvisor, on three processors;  make linux-test  Linux so'
 	@echo 'make soak            four CPUs for ten minutes of their clock: interrupts, NMIs, INITs, PMIs of both sides at once'
