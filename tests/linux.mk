@@ -70,7 +70,7 @@ linux-test: $(LINUX_GUEST) $(BUILD)/pmuvisor.efi $(BUILD)/machine/bochs
 	tests/machine/serve icelake icelake:2 icelake:4 sapphire_rapids arrow_lake -- tests/linux/all.sh $(LINUX)
 .PHONY: linux-test
 
-# Four CPUs, ten emulated minutes and more: half an hour on a core of its own.
+# Four CPUs, ten emulated minutes and more: ten of ours on a core of its own.
 SOAK_RESTARTS	:= 1900
 SOAK_ROUNDS	:= 10
 soak: $(LINUX_GUEST) $(BUILD)/pmuvisor.efi guests machine
