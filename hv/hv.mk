@@ -16,7 +16,7 @@ $(HV)/offsets.inc: arch/x86/offsets.c
 	@mkdir -p $(@D)
 	$(CC) $(HV_TARGET) -MF $@.d -MT $@ -S $< -o - | sed -n 's/^[ \t]*#NASM //p' > $@
 
-$(HV)/%.asm.o: %.asm $(HV)/offsets.inc
+$(HV)/%.asm.o: %.asm arch/x86/registers.inc $(HV)/offsets.inc
 	@mkdir -p $(@D)
 	nasm -f elf64 -g -Wall -Werror -I$(HV)/ $< -o $@
 
