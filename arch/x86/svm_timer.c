@@ -7,7 +7,7 @@
  */
 #include "svm.h"
 #include "hv/timer.h"
-#include "reg.h"
+#include "arch/x86/reg.h"
 
 static void set_passing(struct cpu *cpu, bool passing)
 {
