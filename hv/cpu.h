@@ -30,13 +30,6 @@ struct nmi {
 	uint64_t root_rip; /* where the newest of those in root mode struck, until one is decided; else 0 */
 };
 
-/* Since start, for the dump. */
-struct cpu_counts {
-	uint64_t exits[EXIT_REASONS];
-	uint64_t faults_injected;
-	uint64_t hidden_touches; /* accesses to pmuvisor's own pages */
-};
-
 /* Time-stamp counter ticks. */
 struct cpu_time {
 	uint64_t started;

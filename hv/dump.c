@@ -1,7 +1,7 @@
 /*
  * When what is printed. One line at a time: each is made when the queue has room for it, so that a timer exit does a
- * bounded amount of work however long the dump. The counts of one CPU are taken together when its block begins; those
- * of several CPUs therefore not at one instant.
+ * bounded amount of work however long the dump. A CPU's block is of when it last published, so the blocks of several
+ * CPUs are not of one instant.
  */
 #include "dump.h"
 #include "arch/x86/reg.h"
@@ -79,11 +79,11 @@ static bool is_last_block(const struct cpu *cpu)
 }
 
 /* Sending the samples of before the dump has taken a while. */
-static void take_figures(struct cpu *cpu, const struct cpu *about)
+static void take_report(struct cpu *cpu, const struct cpu *about)
 {
 	if (about == cpu && cpu->boot->sample_rings)
 		report_publish(cpu);
-	dump_take_figures(about);
+	dump_take_report(about);
 }
 
 static bool next_line(struct cpu *cpu, struct text *text)
@@ -95,7 +95,7 @@ static bool next_line(struct cpu *cpu, struct text *text)
 	if (dump.block == cpu->boot->nr_cpus)
 		return line_of(dump_total_sections, about, text);
 	if (!dump.line)
-		take_figures(cpu, about);
+		take_report(cpu, about);
 	return line_of(cpu->boot->config.dump_csv ? dump_csv_sections : dump_cpu_sections, about, text);
 }
 
@@ -137,7 +137,7 @@ static void begin(struct cpu *cpu, bool start)
 	dump.start = start;
 	dump.number += !start;
 	dump.block = dump.line = 0;
-	dump.total = (struct dump_figures){ .root_ticks = 0 };
+	dump.total = (struct figures){ .root_ticks = 0 };
 	dump_samples_begin(cpu);
 	dump.ticked = reg_rdtsc();
 	if (!dump.printer || dump.printer == cpu->id + 1)

@@ -10,16 +10,6 @@
 #include "cpu.h"
 #include "sample.h"
 
-/* Everything in it is a sum of uint64_t. */
-struct dump_figures {
-	struct cpu_counts cpu;
-	struct pmu_stats pmu;
-	struct pebs_stats pebs;
-	uint64_t root_ticks, all_ticks;
-	uint64_t samples_taken, samples_lost;
-	uint64_t counts[CONFIG_MAX_EVENTS], overflows[CONFIG_MAX_EVENTS];
-};
-
 /* Whose are sent next. */
 struct dump_samples {
 	bool old;       /* those from before the dump, CPU by CPU; */
@@ -37,12 +27,11 @@ struct dump {
 	uint64_t end; /* characters written to the console up to its last line */
 	bool active, start;
 	struct dump_samples samples;
-	unsigned block;              /* the CPU it is about, and behind the last: all of them */
-	unsigned line;               /* the next one to print */
-	struct report report;        /* of that CPU, */
-	struct dump_figures figures; /* its figures, */
-	struct dump_figures total;   /* and those of the blocks so far */
-	const struct dump_figures *shown;
+	unsigned block;       /* the CPU it is about, and behind the last: all of them */
+	unsigned line;        /* the next one to print */
+	struct report report; /* of that CPU, */
+	struct figures total; /* and the sum of the blocks so far */
+	const struct figures *shown;
 };
 extern struct dump dump;
 
@@ -79,7 +68,7 @@ extern const struct dump_section dump_start_sections[], dump_cpu_sections[], dum
 	dump_total_sections[]; /* each ends with {} */
 /* " event NAME in MODES at LEVELS" */
 void dump_put_event(const struct config_event *config, struct text *text);
-/* Copies what this CPU has counted so far, and adds it to the total. */
-void dump_take_figures(const struct cpu *cpu);
+/* Takes this CPU's last report, and adds its figures to the total. */
+void dump_take_report(const struct cpu *cpu);
 
 #endif

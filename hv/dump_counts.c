@@ -26,46 +26,14 @@ const char *const exit_names[EXIT_REASONS] = {
 	[EXIT_SIPI] = "sipi",
 };
 
-/* Each number is read whole, as another CPU may be counting on. */
-static void copy(uint64_t *to, const volatile uint64_t *from, size_t size)
+void dump_take_report(const struct cpu *cpu)
 {
-	for (size_t i = 0; i < size / sizeof(*to); i++)
-		to[i] = from[i];
-}
-
-/* In root mode root_tsc lacks the time of the entry to come, which makes it negative: then up to now. */
-static uint64_t root_ticks(const struct cpu *cpu, uint64_t now)
-{
-	uint64_t ticks = __atomic_load_n(&cpu->time.root, __ATOMIC_RELAXED);
-
-	return ticks < BIT(63) ? ticks : ticks + now;
-}
-
-static void take_samples(const struct cpu *cpu, struct dump_figures *figures)
-{
-	const struct sample_ring *ring = sample_ring_of(cpu);
-
-	figures->samples_taken = ring ? __atomic_load_n(&ring->taken, __ATOMIC_RELAXED) : 0;
-	figures->samples_lost = ring ? __atomic_load_n(&ring->lost, __ATOMIC_RELAXED) : 0;
-}
-
-void dump_take_figures(const struct cpu *cpu)
-{
-	struct dump_figures *figures = &dump.figures;
-	uint64_t now = reg_rdtsc();
+	const uint64_t *figures = (const uint64_t *)&dump.report.figures;
 
 	report_read(cpu, &dump.report);
-	dump.shown = figures;
-	copy((uint64_t *)&figures->cpu, (const uint64_t *)&cpu->counts, sizeof(figures->cpu));
-	copy((uint64_t *)&figures->pmu, (const uint64_t *)&cpu->pmu.stats, sizeof(figures->pmu));
-	copy((uint64_t *)&figures->pebs, (const uint64_t *)&cpu->pmu.pebs.stats, sizeof(figures->pebs));
-	copy(figures->counts, dump.report.counts, sizeof(figures->counts));
-	copy(figures->overflows, dump.report.overflows, sizeof(figures->overflows));
-	figures->root_ticks = root_ticks(cpu, now);
-	figures->all_ticks = now - cpu->time.started;
-	take_samples(cpu, figures);
-	for (size_t i = 0; i < sizeof(*figures) / sizeof(uint64_t); i++)
-		((uint64_t *)&dump.total)[i] += ((const uint64_t *)figures)[i];
+	dump.shown = &dump.report.figures;
+	for (size_t i = 0; i < sizeof(dump.total) / sizeof(*figures); i++)
+		((uint64_t *)&dump.total)[i] += figures[i];
 }
 
 static uint64_t ms_since_start(const struct cpu *cpu, uint64_t tsc)
@@ -254,7 +222,7 @@ static void line_nmi(const struct cpu *cpu, struct text *text)
 
 static void line_time(const struct cpu *cpu, struct text *text)
 {
-	const struct dump_figures *figures = dump.shown;
+	const struct figures *figures = dump.shown;
 
 	(void)cpu;
 	text_string(text, "  time");
@@ -268,7 +236,7 @@ static void line_time(const struct cpu *cpu, struct text *text)
 
 static void line_guest(const struct cpu *cpu, struct text *text)
 {
-	const struct dump_figures *figures = dump.shown;
+	const struct figures *figures = dump.shown;
 
 	(void)cpu;
 	text_string(text, "  guest");

@@ -11,22 +11,22 @@
 /* What isn't a host event is an event of a PMU called pmuvisor. */
 static const struct {
 	const char *name;
-	size_t offset; /* in struct dump_figures */
+	size_t offset; /* in struct figures */
 } others[] = {
-	{ "pmi-host", offsetof(struct dump_figures, pmu.host_pmis) },
-	{ "pmi-host-late", offsetof(struct dump_figures, pmu.host_late) },
-	{ "pmi-guest", offsetof(struct dump_figures, pmu.guest_pmis) },
-	{ "pmi-guest-emulated", offsetof(struct dump_figures, pmu.guest_pmis_emulated) },
-	{ "pmi-guest-masked", offsetof(struct dump_figures, pmu.guest_pmis_masked) },
-	{ "nmi-guest", offsetof(struct dump_figures, pmu.guest_nmis) },
-	{ "nmi-in-root", offsetof(struct dump_figures, pmu.root_nmis) },
-	{ "root-ticks", offsetof(struct dump_figures, root_ticks) },
-	{ "paused-ticks", offsetof(struct dump_figures, pmu.paused_tsc) },
-	{ "windows", offsetof(struct dump_figures, pmu.windows) },
-	{ "emulated", offsetof(struct dump_figures, pmu.emulated) },
-	{ "faults", offsetof(struct dump_figures, cpu.faults_injected) },
-	{ "samples-taken", offsetof(struct dump_figures, samples_taken) },
-	{ "samples-lost", offsetof(struct dump_figures, samples_lost) },
+	{ "pmi-host", offsetof(struct figures, pmu.host_pmis) },
+	{ "pmi-host-late", offsetof(struct figures, pmu.host_late) },
+	{ "pmi-guest", offsetof(struct figures, pmu.guest_pmis) },
+	{ "pmi-guest-emulated", offsetof(struct figures, pmu.guest_pmis_emulated) },
+	{ "pmi-guest-masked", offsetof(struct figures, pmu.guest_pmis_masked) },
+	{ "nmi-guest", offsetof(struct figures, pmu.guest_nmis) },
+	{ "nmi-in-root", offsetof(struct figures, pmu.root_nmis) },
+	{ "root-ticks", offsetof(struct figures, root_ticks) },
+	{ "paused-ticks", offsetof(struct figures, pmu.paused_tsc) },
+	{ "windows", offsetof(struct figures, pmu.windows) },
+	{ "emulated", offsetof(struct figures, pmu.emulated) },
+	{ "faults", offsetof(struct figures, cpu.faults_injected) },
+	{ "samples-taken", offsetof(struct figures, samples_taken) },
+	{ "samples-lost", offsetof(struct figures, samples_lost) },
 };
 
 static void put_first(const struct cpu *cpu, uint64_t value, struct text *text)

@@ -1,5 +1,6 @@
 #include "cpu.h"
 #include "arch/x86/reg.h"
+#include "sample.h"
 
 #define READ_TRIES 4 /* a CPU publishes once in a dump; one that has stopped in the middle never ends */
 
@@ -20,15 +21,30 @@ static void fill_guest_events(struct cpu *cpu, struct report *report)
 	report->nr_guest_events = n;
 }
 
+static void fill_figures(const struct cpu *cpu, uint64_t now, struct figures *figures)
+{
+	const struct pmu *pmu = &cpu->pmu;
+	const struct sample_ring *ring = sample_ring_of(cpu);
+
+	figures->cpu = cpu->counts;
+	figures->pmu = pmu->stats;
+	figures->pebs = pmu->pebs.stats;
+	figures->root_ticks = cpu->time.root + now; /* it lacks the time of the entry to come */
+	figures->all_ticks = now - cpu->time.started;
+	figures->samples_taken = ring ? ring->taken : 0;
+	figures->samples_lost = ring ? ring->lost : 0;
+	for (unsigned i = 0; i < pmu->nr_events; i++) {
+		figures->counts[i] = pmu_host_count(pmu, &pmu->events[i]);
+		figures->overflows[i] = pmu->events[i].overflows;
+	}
+}
+
 static void fill(struct cpu *cpu, struct report *report)
 {
 	const struct pmu *pmu = &cpu->pmu;
 
 	report->tsc = reg_rdtsc();
-	for (unsigned i = 0; i < pmu->nr_events; i++) {
-		report->counts[i] = pmu_host_count(pmu, &pmu->events[i]);
-		report->overflows[i] = pmu->events[i].overflows;
-	}
+	fill_figures(cpu, report->tsc, &report->figures);
 	report->captures = pmu->lbr.captures;
 	report->nr_branches = pmu->lbr.nr_branches < REPORT_BRANCHES ? pmu->lbr.nr_branches : REPORT_BRANCHES;
 	for (unsigned i = 0; i < report->nr_branches; i++)

@@ -524,7 +524,7 @@ static const char second_cpu[] = "pmuvisor dump number 1 cpu 1 ms 2400 mode dire
 				 "  exits timer count 3\n"
 				 "  pmi host 10 host-late 11 guest 12 guest-emulated 13 guest-masked 14\n"
 				 "  nmi guest 15 in-root 16 merged 17\n"
-				 "  time root-ticks 50000000 root-share 1.00% paused-ticks 19 windows 18\n"
+				 "  time root-ticks 50000000 root-share 1.04% paused-ticks 19 windows 18\n"
 				 "  guest emulated 20 faults 5 hidden-memory 6 hidden-counters 21 lost-characters 17\n"
 				 "end\n";
 static const char sum[] = "pmuvisor total number 1 cpus 2 ms 2500\n"
@@ -536,7 +536,7 @@ static const char sum[] = "pmuvisor total number 1 cpus 2 ms 2500\n"
 			  "  exits sipi count 1\n"
 			  "  pmi host 20 host-late 22 guest 24 guest-emulated 26 guest-masked 28\n"
 			  "  nmi guest 30 in-root 32 merged 34\n"
-			  "  time root-ticks 150000000 root-share 1.50% paused-ticks 38 windows 36\n"
+			  "  time root-ticks 150000000 root-share 1.53% paused-ticks 38 windows 36\n"
 			  "  guest emulated 40 faults 10 hidden-memory 12 hidden-counters 42 lost-characters 17\n"
 			  "end\n";
 
@@ -587,23 +587,25 @@ static void fields_of_two_cpus(void **state)
 	assert_null(strstr(output, "total"));
 }
 
-/* The other runs its guest meanwhile: its counters are those it has published, the rest is read in its memory. */
+/* The other runs its guest meanwhile: what is printed of it is what it has published, all of one moment. */
 static void two_cpus_and_their_sum(void **state)
 {
 	(void)state;
 	fill_two();
 	cpus[1].pmu.shared = false;
-	cpus[1].time.root = 50000000;
 	counts[1][0] = 11;
 	counts[1][1] = 1000;
 	cpus[1].pmu.events[1].overflows = 1;
-	tsc -= 100 * MS;
-	report_publish(&cpus[1]);
-	tsc += 100 * MS;
-	counts[1][0] = 12;
 	cpus[1].counts = (struct cpu_counts){ .faults_injected = 5, .hidden_touches = 6 };
 	cpus[1].counts.exits[EXIT_CPUID] = 1;
 	cpus[1].counts.exits[EXIT_TIMER] = 3;
+	tsc -= 100 * MS;
+	cpus[1].time.root = 50000000 - tsc;
+	report_publish(&cpus[1]);
+	tsc += 100 * MS;
+	counts[1][0] = 12;
+	cpus[1].counts.exits[EXIT_TIMER] = 4;
+	cpus[1].pmu.stats.host_pmis++;
 	dump_request(&cpus[0]);
 	tick_until_done();
 	assert_memory_equal(output, whole_dump, sizeof(whole_dump) - 1);
@@ -846,6 +848,7 @@ static void a_dump_comes_after_the_samples_before_it(void **state)
 	fill_samples();
 	sample(0, FRAME_SAMPLES + 1);
 	sample(1, 1);
+	report_publish(&cpus[1]);
 	published = polls;
 	dump_request(&cpus[0]);
 	for (unsigned i = 0; dump.active; i++) {
