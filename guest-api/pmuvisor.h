@@ -6,7 +6,7 @@
  *	in	RAX = PMUVISOR_CALL_MAGIC, RCX = the operation, RDX, RSI = its arguments
  *	out	RAX = 0 or a PMUVISOR_E_*, as a signed number; RDX, RSI, RDI, RBX = its values, each kept where there is none
  * At any other privilege, or without the magic, the instruction is the #UD that it is without a hypervisor. No call
- * takes an address, waits, or concerns another CPU.
+ * takes an address, waits, or concerns another CPU. What events count can be read without a call, from a page.
  */
 #ifndef PMUVISOR_H
 #define PMUVISOR_H
@@ -36,7 +36,7 @@ typedef long long pmuvisor_s64;
 #define PMUVISOR_CPUID_CALLS            0x40000001u
 #define PMUVISOR_VERSION_OF(version)    ((version) >> 16)
 #define PMUVISOR_VERSION_MINOR(version) ((version)&0xffffu)
-#define PMUVISOR_VERSION                0x00010000u /* 1.0 */
+#define PMUVISOR_VERSION                0x00010001u /* 1.1 */
 
 #define PMUVISOR_FEATURE_VMMCALL 0x1u /* the instruction is VMMCALL */
 
@@ -97,6 +97,11 @@ typedef long long pmuvisor_s64;
  * been counting; RBX = how often its period has ended.
  */
 #define PMUVISOR_CALL_READ 10u
+/*
+ * RDX = 1: from now on this CPU's page below is kept up to date, 0: no longer. RSI = 0, or how many TSC ticks old at most
+ * it should get where nothing changes, a 1000th of a second at least. Returns the page's guest-physical address in RDX.
+ */
+#define PMUVISOR_CALL_PAGE 11u
 
 /* What an event counts: by name, or the event and unit mask of the processor's manual. One of each pair at least. */
 #define PMUVISOR_EVENT_SELECT       0xffull
@@ -153,6 +158,39 @@ typedef long long pmuvisor_s64;
 #define PMUVISOR_EXIT_APIC_ACCESS      18u
 #define PMUVISOR_EXIT_SIPI             19u
 #define PMUVISOR_STATISTICS            36u
+
+/*
+ * A CPU's events, for it and others to read, not to write: who writes to the page finds ones there from then on. `rdpmc`
+ * is for the CPU itself: unless it is 0, the event's count now is `ahead` plus its counter, sign-extended from `width`.
+ */
+#define PMUVISOR_PAGE_VERSION   1u
+#define PMUVISOR_STATE_OPEN     1u
+#define PMUVISOR_STATE_ENABLED  2u
+#define PMUVISOR_STATE_COUNTING 4u /* it has a counter, which isn't paused */
+
+struct pmuvisor_page_event {
+	pmuvisor_u32 state;     /* PMUVISOR_STATE_*; if not open, the rest is 0 */
+	pmuvisor_u32 rdpmc;     /* its counter as RDPMC takes it in ECX, plus 1; 0: reading it would fault, or none */
+	pmuvisor_u64 count;     /* these as PMUVISOR_CALL_READ returns them, */
+	pmuvisor_u64 enabled;   /* at page.tsc: */
+	pmuvisor_u64 running;   /* times go on from there while enabled and counting */
+	pmuvisor_u64 overflows; /* those that have been noticed: a masked LVTPC may keep one for later */
+	pmuvisor_u64 ahead;
+	pmuvisor_u64 reserved[2];
+};
+PMUVISOR_ASSERT(sizeof(struct pmuvisor_page_event) == 64);
+
+struct pmuvisor_page {
+	pmuvisor_u32 version;  /* PMUVISOR_PAGE_VERSION; anything else: the page isn't kept */
+	pmuvisor_u32 sequence; /* odd while the rest changes */
+	pmuvisor_u64 tsc;      /* when the rest was written */
+	pmuvisor_u32 cpu;      /* PMUVISOR_QUERY_CPU */
+	pmuvisor_u32 width;    /* of counters, in bits */
+	pmuvisor_u64 reserved[5];
+	struct pmuvisor_page_event event[PMUVISOR_EVENTS];
+	pmuvisor_u64 unused[376];
+};
+PMUVISOR_ASSERT(sizeof(struct pmuvisor_page) == 4096);
 
 /* The registers of a call, in and out. */
 struct pmuvisor_registers {
@@ -215,6 +253,65 @@ static inline pmuvisor_s64 pmuvisor_call(pmuvisor_u32 features, struct pmuvisor_
 	else
 		pmuvisor_vmcall(regs);
 	return (pmuvisor_s64)regs->rax;
+}
+
+static inline pmuvisor_u64 pmuvisor_rdtsc(void)
+{
+	pmuvisor_u32 low, high;
+
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
+	return (pmuvisor_u64)high << 32 | low;
+}
+
+/* Of `width` bits, sign-extended. */
+static inline pmuvisor_u64 pmuvisor_rdpmc(pmuvisor_u32 counter, pmuvisor_u32 width)
+{
+	pmuvisor_u32 low, high;
+
+	__asm__ volatile("rdpmc" : "=a"(low), "=d"(high) : "c"(counter) : "memory");
+	return (pmuvisor_u64)((pmuvisor_s64)(((pmuvisor_u64)high << 32 | low) << (64 - width)) >> (64 - width));
+}
+
+struct pmuvisor_counts {
+	pmuvisor_u64 count, enabled, running, overflows;
+};
+
+/* What is in the page now; it may be changing. */
+static inline int pmuvisor_page_look(const volatile struct pmuvisor_page *page, pmuvisor_u32 id, int here,
+				     struct pmuvisor_counts *counts)
+{
+	const volatile struct pmuvisor_page_event *event = &page->event[id];
+	pmuvisor_u32 state = event->state, rdpmc = here ? event->rdpmc : 0;
+	pmuvisor_u64 since = pmuvisor_rdtsc() - page->tsc;
+
+	counts->count = rdpmc ? event->ahead + pmuvisor_rdpmc(rdpmc - 1, page->width) : event->count;
+	counts->enabled = event->enabled + (state & PMUVISOR_STATE_ENABLED ? since : 0);
+	counts->running = event->running + (state & PMUVISOR_STATE_COUNTING ? since : 0);
+	counts->overflows = event->overflows;
+	return rdpmc || !(state & PMUVISOR_STATE_COUNTING);
+}
+
+#define PMUVISOR_PAGE_TRIES 100
+
+/*
+ * What PMUVISOR_CALL_READ would return of event `id`, without a call. `here`: this is the page's CPU, and stays so, and
+ * may execute RDPMC. Returns 1; or 0: the count is not newer than page->tsc; or -1: the page isn't kept.
+ */
+static inline int pmuvisor_page_read(const volatile struct pmuvisor_page *page, pmuvisor_u32 id, int here,
+				     struct pmuvisor_counts *counts)
+{
+	const struct pmuvisor_counts none = { 0, 0, 0, 0 };
+
+	for (int i = 0; i < PMUVISOR_PAGE_TRIES && page->version == PMUVISOR_PAGE_VERSION; i++) {
+		pmuvisor_u32 sequence = __atomic_load_n(&page->sequence, __ATOMIC_ACQUIRE);
+		int now = pmuvisor_page_look(page, id, here, counts);
+
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (!(sequence & 1) && page->sequence == sequence)
+			return now;
+	}
+	*counts = none;
+	return -1;
 }
 
 #endif

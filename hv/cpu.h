@@ -9,6 +9,7 @@
 #include "boot_info.h"
 #include "exit.h"
 #include "guest_event.h"
+#include "guest_page.h"
 #include "pmu.h"
 #include "report.h"
 #include "timer.h"
@@ -80,6 +81,7 @@ struct cpu {
 	struct call_limit call_limit;
 	struct timer timer;
 	struct guest_events guest_events;
+	struct guest_page page;
 	struct vendor_cpu *vendor;
 	struct handoff *handoff; /* where it started from, while platform_knows_loader() */
 };

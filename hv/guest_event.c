@@ -101,6 +101,7 @@ int64_t guest_event_open(struct cpu *cpu, uint64_t config, uint64_t period, uint
 	*id = (unsigned)__builtin_ctzll(closed);
 	events->event[*id] = event;
 	events->open |= BIT(*id);
+	cpu->pmu.gate.dirty = true; /* for the page */
 	return 0;
 }
 
@@ -210,6 +211,7 @@ int64_t guest_events_close(struct cpu *cpu, uint64_t events)
 		return PMUVISOR_E_ID;
 	set_enabled(cpu, cpu->guest_events.enabled & ~events);
 	cpu->guest_events.open &= ~events;
+	cpu->pmu.gate.dirty = true; /* for the page */
 	return 0;
 }
 
@@ -232,10 +234,9 @@ int64_t guest_events_reset(struct cpu *cpu, uint64_t events)
 	return 0;
 }
 
-struct guest_event_counts guest_event_counts(struct cpu *cpu, unsigned id)
+struct guest_event_counts guest_event_counts(struct cpu *cpu, unsigned id, uint64_t now)
 {
 	const struct guest_event *event = &cpu->guest_events.event[id];
-	uint64_t now = reg_rdtsc();
 	struct guest_event_counts counts = {
 		.count = event->count,
 		.overflows = event->overflows,
@@ -261,7 +262,7 @@ int64_t guest_event_read(struct cpu *cpu, uint64_t id, struct guest_event_counts
 		return PMUVISOR_E_ID;
 	if (cpu->guest_events.event[id].config.period)
 		pmu_poll(cpu);
-	*counts = guest_event_counts(cpu, (unsigned)id);
+	*counts = guest_event_counts(cpu, (unsigned)id, reg_rdtsc());
 	return 0;
 }
 

@@ -48,8 +48,8 @@ int64_t guest_events_disable(struct cpu *cpu, uint64_t events);
 int64_t guest_events_reset(struct cpu *cpu, uint64_t events);
 int64_t guest_event_read(struct cpu *cpu, uint64_t id, struct guest_event_counts *counts);
 
-/* Of one that is open. */
-struct guest_event_counts guest_event_counts(struct cpu *cpu, unsigned id);
+/* Of one that is open, `now` by the TSC. */
+struct guest_event_counts guest_event_counts(struct cpu *cpu, unsigned id, uint64_t now);
 /* How many can count at a time. */
 unsigned guest_events_counters(const struct cpu *cpu);
 /* The timer: whoever waits gets a turn. */

@@ -72,6 +72,16 @@ static int64_t read_event(struct cpu *cpu)
 	return 0;
 }
 
+static int64_t keep_page(struct cpu *cpu)
+{
+	uint64_t address;
+	int64_t error = guest_page_keep(cpu, cpu->guest.rdx, cpu->guest.rsi, &address);
+
+	if (!error)
+		cpu->guest.rdx = address;
+	return error;
+}
+
 static int64_t change_events(struct cpu *cpu)
 {
 	uint64_t events = cpu->guest.rdx;
@@ -83,6 +93,7 @@ static int64_t change_events(struct cpu *cpu)
 	case PMUVISOR_CALL_CLOSE: return guest_events_close(cpu, events);
 	case PMUVISOR_CALL_ENABLE: return guest_events_enable(cpu, events);
 	case PMUVISOR_CALL_DISABLE: return guest_events_disable(cpu, events);
+	case PMUVISOR_CALL_PAGE: return keep_page(cpu);
 	default: return guest_events_reset(cpu, events);
 	}
 }
@@ -98,6 +109,7 @@ static int64_t answer(struct cpu *cpu)
 	case PMUVISOR_CALL_CLOSE:
 	case PMUVISOR_CALL_ENABLE:
 	case PMUVISOR_CALL_DISABLE:
+	case PMUVISOR_CALL_PAGE:
 	case PMUVISOR_CALL_RESET: return change_events(cpu);
 	case PMUVISOR_CALL_READ: return read_event(cpu);
 	default: return PMUVISOR_E_OPERATION;

@@ -299,7 +299,6 @@ bool pmu_init(struct cpu *cpu, const struct pmu_ops *ops, const struct hv_config
 	pmu->guest = pmu->caps.counters & ~pmu->host;
 	if (pmu->caps.nr_named)
 		pmu->guest &= BIT(pmu->caps.nr_named) - 1;
-	pmu->rdpmc_direct = config->rdpmc == CONFIG_RDPMC_DIRECT;
 	init_metrics(pmu);
 	/* CondChgd: what can't be set can't be put back either. */
 	pmu->status_stays = pmu->caps.clear_flags & ~pmu->caps.set_flags;
@@ -310,6 +309,7 @@ bool pmu_init(struct cpu *cpu, const struct pmu_ops *ops, const struct hv_config
 	host_events_init(pmu, config);
 	host_events_program(pmu);
 	pmu->shared = needs_sharing(pmu);
+	pmu->rdpmc_direct = config->rdpmc == CONFIG_RDPMC_DIRECT || !pmu->shared;
 	if (pmu->shared)
 		pmu_close(cpu, 0); /* the guest starts with an empty DEBUGCTL */
 	pmu_update_gate(pmu);

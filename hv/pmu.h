@@ -271,5 +271,7 @@ struct pmu_host_event *pmu_host_event_on(struct pmu *pmu, unsigned counter);
 void pmu_host_remove(struct pmu *pmu, unsigned counter, struct pmu_host_event *event, uint64_t *done);
 /* Events counted so far; exact while this CPU is in root mode. */
 uint64_t pmu_host_count(const struct pmu *pmu, const struct pmu_host_event *event);
+/* The same less what the counter holds, sign-extended: it changes only in root mode. */
+uint64_t pmu_host_ahead(struct pmu *pmu, unsigned counter);
 
 #endif

@@ -15,7 +15,7 @@ static void fill_guest_events(struct cpu *cpu, struct report *report)
 			.id = (unsigned)id,
 			.counter = event->counter,
 			.config = event->config,
-			.counts = guest_event_counts(cpu, (unsigned)id),
+			.counts = guest_event_counts(cpu, (unsigned)id, report->tsc),
 		};
 	}
 	report->nr_guest_events = n;

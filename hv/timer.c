@@ -3,10 +3,12 @@
 #include "cpu.h"
 #include "dump.h"
 #include "guest_event.h"
+#include "guest_page.h"
 
 static void (*const handlers[TIMER_USERS])(struct cpu *cpu) = {
 	[TIMER_DUMP] = dump_tick,
 	[TIMER_GUEST_EVENTS] = guest_events_rotate,
+	[TIMER_GUEST_PAGE] = guest_page_refresh,
 };
 
 static bool is_due(uint64_t due, uint64_t now)

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-enum timer_user { TIMER_DUMP, TIMER_GUEST_EVENTS, TIMER_USERS };
+enum timer_user { TIMER_DUMP, TIMER_GUEST_EVENTS, TIMER_GUEST_PAGE, TIMER_USERS };
 
 struct timer {
 	uint64_t due[TIMER_USERS]; /* TSC; 0: it isn't waiting */

@@ -1,7 +1,7 @@
 # The guest's calls under libFuzzer, which is clang's: a short run, or with API_FUZZ_RUNS=... a long one.
 API_FUZZ	:= $(BUILD)/tests/api
 API_FUZZ_RUNS	:= 10000
-API_SOURCES	:= tests/api/fuzz.c $(addprefix hv/,hypercall.c statistic.c guest_event.c timer.c pmu.c pebs.c lbr.c pmi.c \
+API_SOURCES	:= tests/api/fuzz.c $(addprefix hv/,hypercall.c statistic.c guest_event.c guest_page.c timer.c pmu.c pebs.c lbr.c pmi.c \
 		   emulated.c host_event.c text.c)
 API_OBJECTS	:= $(API_SOURCES:%.c=$(API_FUZZ)/%.o)
 API_CFLAGS	:= -std=gnu11 -O2 -g $(WARN) -Itests/host -I. -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all

@@ -27,7 +27,8 @@ struct cpu_area {
 	uint8_t guard_state[PAGE_SIZE];
 	_Alignas(PAGE_SIZE) struct cpu cpu;
 	struct descriptors descriptors;
-	struct firmware firmware; /* to start the guest with, or to go back to */
+	struct firmware firmware;                      /* to start the guest with, or to go back to */
+	_Alignas(PAGE_SIZE) struct pmuvisor_page page; /* the guest may read it */
 	_Alignas(PAGE_SIZE) union {
 		struct vmx_cpu vmx;
 		struct svm_cpu svm;

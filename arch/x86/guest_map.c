@@ -165,3 +165,8 @@ void guest_map_put(const struct guest_map *map, uint64_t pa, uint64_t page)
 {
 	*guest_map_page_entry(map, pa) = page | leaf_bits(map, MEMTYPE_WB);
 }
+
+void guest_map_show(const struct guest_map *map, uint64_t pa)
+{
+	*guest_map_page_entry(map, pa) = pa | (leaf_bits(map, MEMTYPE_WB) & ~MAP_WRITE);
+}

@@ -13,6 +13,7 @@
 #include "mtrr.h"
 
 #define MAP_ALL_ACCESS BITS(2, 0)
+#define MAP_WRITE      BIT(1)
 #define MAP_LEAF       BIT(7) /* in a 1-GiB or 2-MiB entry */
 #define MAP_ADDRESS    BITS(51, 12)
 
@@ -53,5 +54,7 @@ bool guest_map_build(struct guest_map *map, const struct mtrrs *mtrrs);
 uint64_t *guest_map_page_entry(const struct guest_map *map, uint64_t pa);
 /* Puts another page of memory in the place of such a page, for every access. */
 void guest_map_put(const struct guest_map *map, uint64_t pa, uint64_t page);
+/* Shows a page of the hidden region: it can be read. */
+void guest_map_show(const struct guest_map *map, uint64_t pa);
 
 #endif

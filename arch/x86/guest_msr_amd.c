@@ -147,10 +147,13 @@ static void trap_host(const struct pmu *pmu, guest_msr_set set, void *context)
 	}
 }
 
-/* APM Vol. 3, "RDPMC": the core counters, then those of the northbridge and the caches, which aren't partitioned. */
+/*
+ * APM Vol. 3, "RDPMC": the core counters, then those of the northbridge and the caches, which aren't partitioned. It may
+ * exit although it is open: while a counter is guarded (svm_pmu.c).
+ */
 static bool may_rdpmc(const struct pmu *pmu, uint32_t ecx)
 {
-	return ecx < 32 && pmu->guest & BIT(ecx);
+	return ecx < 32 && (pmu->guest | (pmu->gate.rdpmc_open ? pmu->host : 0)) & BIT(ecx);
 }
 
 /* Reserved bits fault: KVM, arch/x86/kvm/svm/svm.c. */

@@ -1,7 +1,21 @@
 #include "guest_space.h"
+#include "cpu_area.h"
 #include "cpuid.h"
 #include "hv/stop.h"
 #include "reg.h"
+
+/* With each CPU's page for the guest in it. */
+static bool build(const struct boot_info *boot, struct guest_space *space)
+{
+	if (!guest_map_build(&space->map, &space->mtrrs))
+		return false;
+	for (uint64_t i = 0; i < boot->nr_cpus; i++) {
+		const struct cpu_area *area = (const struct cpu_area *)(boot->cpu_areas + i * sizeof(*area));
+
+		guest_map_show(&space->map, hv_pa(&area->page));
+	}
+	return true;
+}
 
 bool guest_space_init(struct cpu *cpu, struct guest_space *space, uint64_t memtype)
 {
@@ -21,7 +35,7 @@ bool guest_space_init(struct cpu *cpu, struct guest_space *space, uint64_t memty
 	for (unsigned i = 0; i < sizeof(space->decoy); i++)
 		space->decoy[i] = 0xff;
 	mtrr_read(&space->mtrrs);
-	return guest_map_build(map, &space->mtrrs);
+	return build(boot, space);
 }
 
 bool guest_space_follow(struct cpu *cpu, struct guest_space *space)
@@ -33,7 +47,7 @@ bool guest_space_follow(struct cpu *cpu, struct guest_space *space)
 		return false;
 	space->mtrrs = mtrrs;
 	space->map.apic_pa = cpu->apic_page;
-	if (!guest_map_build(&space->map, &mtrrs))
+	if (!build(cpu->boot, space))
 		stop(cpu, "the MTRRs ask for more page tables than there are:", space->map.pages);
 	return true;
 }

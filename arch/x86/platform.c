@@ -34,6 +34,7 @@ struct cpu *platform_init(struct handoff *handoff)
 	cpu->apic_page = reg_rdmsr(MSR_IA32_APIC_BASE) & APIC_BASE_ADDRESS;
 	reg_move_window(&cpu->apic, cpu->apic_page);
 	reg_wrmsr(MSR_IA32_GS_BASE, (uintptr_t)cpu);
+	cpu->page = (struct guest_page){ .shown = &area->page, .address = hv_pa(&area->page) };
 	descriptors_init(area);
 	descriptors_load(&area->descriptors);
 	return cpu;

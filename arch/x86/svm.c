@@ -73,6 +73,7 @@ static void apply_gate(struct cpu *cpu)
 	struct svm_cpu *svm = svm_of(cpu);
 	struct pmu_gate *gate = &cpu->pmu.gate;
 
+	guest_page_publish(cpu);
 	apply_intercepts(svm, gate);
 	svm_apply_debugctl(cpu, gate);
 	apply_open(svm, gate->open);

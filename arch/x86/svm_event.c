@@ -47,6 +47,7 @@ static enum verdict hidden_memory(struct cpu *cpu, const struct vm_exit *exit)
 {
 	if (!guest_space_touch_hidden(&svm_of(cpu)->space, exit->address))
 		return STOP;
+	flush(svm_of(cpu)); /* the page may have been one to read */
 	cpu->counts.hidden_touches++;
 	return RESUME;
 }

@@ -141,6 +141,7 @@ static void apply_gate(struct cpu *cpu)
 	struct vmx_cpu *vmx = vmx_of(cpu);
 	struct pmu_gate *gate = &cpu->pmu.gate;
 
+	guest_page_publish(cpu);
 	apply_controls(vmx, gate);
 	if (debugctl_changes(vmx, gate))
 		apply_debugctl(cpu, gate);

@@ -27,6 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 static struct cpu cpu;
 static struct boot_info boot;
+static struct pmuvisor_page page;
 static uint64_t tsc, cpl, status, enabled, counters[64], timer;
 static const struct config_event *selectors[64];
 static uint32_t lvtpc;
@@ -255,10 +256,13 @@ static void enter(void)
 {
 	if (cpu.pmu.told)
 		pmu_tell_guest(&cpu);
-	if (!cpu.nmi.pending || nmi_blocked(&cpu))
-		return;
-	cpu.nmi.pending = false;
-	pmu_nmi_injected(&cpu);
+	if (cpu.nmi.pending && !nmi_blocked(&cpu)) {
+		cpu.nmi.pending = false;
+		pmu_nmi_injected(&cpu);
+	}
+	if (cpu.pmu.gate.dirty)
+		guest_page_publish(&cpu);
+	cpu.pmu.gate.dirty = false;
 }
 
 /* Time passes: for whoever is enabled, and for whoever counts. */
@@ -285,13 +289,17 @@ static uint64_t some_open(struct input *input)
 /* A call that may be good. */
 static void choose(struct input *input, struct regs *regs)
 {
-	static const uint8_t operations[] = { PMUVISOR_CALL_OPEN,   PMUVISOR_CALL_OPEN,   PMUVISOR_CALL_ENABLE,
-					      PMUVISOR_CALL_ENABLE, PMUVISOR_CALL_READ,   PMUVISOR_CALL_READ,
-					      PMUVISOR_CALL_RESET,  PMUVISOR_CALL_DISABLE };
+	static const uint8_t operations[] = { PMUVISOR_CALL_OPEN,   PMUVISOR_CALL_OPEN,    PMUVISOR_CALL_ENABLE,
+					      PMUVISOR_CALL_ENABLE, PMUVISOR_CALL_READ,    PMUVISOR_CALL_READ,
+					      PMUVISOR_CALL_RESET,  PMUVISOR_CALL_DISABLE, PMUVISOR_CALL_PAGE };
 	uint64_t choice = take(input, 1);
 
 	regs->rcx = choice ? operations[choice % sizeof(operations)] : PMUVISOR_CALL_CLOSE;
 	regs->rdx = some_open(input);
+	if (regs->rcx == PMUVISOR_CALL_PAGE) {
+		regs->rdx = choice < 240;
+		regs->rsi = 0;
+	}
 	if (regs->rcx == PMUVISOR_CALL_READ)
 		regs->rdx = regs->rdx ? (uint64_t)__builtin_ctzll(regs->rdx) : 0;
 	if (regs->rcx != PMUVISOR_CALL_OPEN)
@@ -353,8 +361,9 @@ static void follow(uint64_t operation, uint64_t argument, const struct regs *ans
 
 static void issue(struct input *input)
 {
-	uint64_t operation = take(input, 1) % 16, open = cpu.guest_events.open, on = cpu.guest_events.enabled;
-	struct regs before = { .rax = PMUVISOR_CALL_MAGIC, .rcx = operation < 12 ? operation : take(input, 8) };
+	uint64_t operation = take(input, 1) % 16, version = page.version, open = cpu.guest_events.open,
+		 on = cpu.guest_events.enabled;
+	struct regs before = { .rax = PMUVISOR_CALL_MAGIC, .rcx = operation < 13 ? operation : take(input, 8) };
 	uint64_t changed;
 
 	before.rdx = argument(input, operation);
@@ -379,7 +388,8 @@ static void issue(struct input *input)
 		return;
 	}
 	changed = (cpu.guest.rdx ^ before.rdx) | (cpu.guest.rsi ^ before.rsi) | (cpu.guest.rdi ^ before.rdi) |
-		  (cpu.guest.rbx ^ before.rbx) | (open ^ cpu.guest_events.open) | (on ^ cpu.guest_events.enabled);
+		  (cpu.guest.rbx ^ before.rbx) | (version ^ page.version) | (open ^ cpu.guest_events.open) |
+		  (on ^ cpu.guest_events.enabled);
 	if (changed)
 		fail("an error has changed something, operation", before.rcx);
 }
@@ -453,9 +463,50 @@ static void step(struct input *input)
 	enter();
 }
 
+/* As the guest reads it, without a call. */
+static void check_shown(unsigned id)
+{
+	const struct pmuvisor_page_event *event = &page.event[id];
+	uint64_t since = tsc - page.tsc, count = event->count;
+	unsigned counter;
+
+	if (event->rdpmc) {
+		counter = event->rdpmc - 1;
+		counter = counter & BIT(30) ? counter - BIT(30) + 32 : counter;
+		if (!cpu.pmu.gate.rdpmc_open || counter >= 64)
+			fail("the page offers a counter that faults", counter);
+		count = event->ahead + (uint64_t)((int64_t)(counters[counter] << (64 - WIDTH)) >> (64 - WIDTH));
+	}
+	if ((event->rdpmc || !(event->state & PMUVISOR_STATE_COUNTING)) && count != truth[id])
+		fail("the page's count is off by", count - truth[id]);
+	if (count > truth[id])
+		fail("the page has counted more than there was", count - truth[id]);
+	if (event->enabled + (event->state & PMUVISOR_STATE_ENABLED ? since : 0) != enabled_truth[id])
+		fail("by the page it was enabled for", event->enabled);
+	if (event->running + (event->state & PMUVISOR_STATE_COUNTING ? since : 0) != running_truth[id])
+		fail("by the page it was counting for", event->running);
+}
+
+static void check_page(void)
+{
+	static const struct pmuvisor_page_event none;
+
+	if (page.sequence & 1)
+		fail("the page is never finished", page.sequence);
+	for (unsigned id = 0; id < PMUVISOR_EVENTS; id++) {
+		if (cpu.guest_events.open & BIT(id))
+			check_shown(id);
+		else if (memcmp(&page.event[id], &none, sizeof(none)))
+			fail("the page has an event that isn't open", id);
+	}
+}
+
 static void check(void)
 {
 	const struct pmu *pmu = &cpu.pmu;
+
+	if (page.version)
+		check_page();
 
 	if (pmu->nr_live > (unsigned)__builtin_popcountll(pmu->host))
 		fail("more events are on counters than there are", pmu->nr_live);
@@ -485,6 +536,8 @@ static void start(uint64_t choice)
 		boot.config.events[i] = (struct config_event){
 			.event = 0xc4, .user = true, .kernel = true, .guest = true, .period = i ? 1009 : 0
 		};
+	memset(&page, 0, sizeof(page));
+	cpu.page.shown = &page;
 	memset(counters, 0, sizeof(counters));
 	memset(selectors, 0, sizeof(selectors));
 	memset(truth, 0, sizeof(truth));

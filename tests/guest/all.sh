@@ -180,6 +180,9 @@ cases() {
 	echo "tests/guest/run.sh shared api_events"
 	echo "CPUS=2 TAG=left GUEST_ARGS=counters=3 tests/guest/run.sh direct api_events 'host-counters = 4'"
 	echo "TAG=left GUEST_ARGS=counters=2 tests/guest/run.sh shared api_events 'host-counters = 4'"
+	echo "CPUS=2 tests/guest/run.sh direct api_page 'host-counters = 4'"
+	echo "tests/guest/run.sh shared api_page 'host-counters = 4'"
+	echo "MODEL=zen4 TAG=rdpmc GUEST_ARGS=rdpmc=1 tests/guest/run.sh shared api_page 'host-counters = 4' 'rdpmc = direct'"
 	echo "tests/guest/run.sh shared api_storm 'host-counters = 4'"
 	echo "TAG=small GUEST_ARGS='counters=4 fixed=3' tests/guest/run.sh shared partition" \
 		"'host-counters = 4' 'host-fixed = 3'"
@@ -205,6 +208,7 @@ cases | xargs -d '\n' -n 1 -P "$(nproc)" tests/pool sh -c || failed=1
 	tests/guest/storms.py smp_stress "$out"/*-stress-* || failed=1
 	grep -h ^api_storm_ "$out/shared-api_storm/figures" || failed=1
 	grep -h ^api_stop_ "$out/shared-api_events-left/figures" || failed=1
+	grep -h ^api_read_ "$out/direct-api_page-cpus2/figures" || failed=1
 	echo "guest_runs $(cases | wc -l)"
 } > "$results"
 cat "$results"

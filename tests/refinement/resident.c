@@ -46,6 +46,11 @@ unsigned guest_events_counters(const struct cpu *cpu)
 	return 0;
 }
 
+void guest_page_publish(struct cpu *cpu)
+{
+	(void)cpu;
+}
+
 enum verdict hypercall(struct cpu *cpu)
 {
 	(void)cpu;

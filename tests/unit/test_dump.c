@@ -126,9 +126,14 @@ void guest_events_rotate(struct cpu *owner)
 	fail();
 }
 
-struct guest_event_counts guest_event_counts(struct cpu *owner, unsigned id)
+void guest_page_refresh(struct cpu *owner)
 {
 	(void)owner;
+}
+
+struct guest_event_counts guest_event_counts(struct cpu *owner, unsigned id, uint64_t now)
+{
+	(void)owner, (void)now;
 	return (struct guest_event_counts){
 		.count = 100 + id, .overflows = 7, .enabled = 200 + id, .running = 150 + id
 	};

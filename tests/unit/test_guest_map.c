@@ -315,6 +315,20 @@ static void entries_are_found(void **state)
 	assert_int_equal(*guest_map_page_entry(&map, map.apic_pa), 0xfee00000 | MEMTYPE_WB << 3 | 7);
 }
 
+static void a_shown_page_is_to_read(void **state)
+{
+	uint64_t page = map.hidden_pa + 3 * PAGE, size;
+
+	(void)state;
+	build(36, guest_map_pool_pages(36, 0));
+	guest_map_show(&map, page);
+	assert_int_equal(walk(page, &size), page | MEMTYPE_WB << 3 | 5);
+	assert_int_equal(walk(page - PAGE, &size), 0);
+	assert_int_equal(walk(page + PAGE, &size), 0);
+	assert_true(guest_map_build(&map, &mtrrs));
+	assert_int_equal(walk(page, &size), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -327,6 +341,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(built_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(pool_too_small, setup, teardown),
 		cmocka_unit_test_setup_teardown(entries_are_found, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_shown_page_is_to_read, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -102,6 +102,15 @@ int64_t guest_event_read(struct cpu *owner, uint64_t id, struct guest_event_coun
 	return record("read", id);
 }
 
+int64_t guest_page_keep(struct cpu *owner, uint64_t kept, uint64_t refresh, uint64_t *address)
+{
+	assert_ptr_equal(owner, &cpu);
+	assert_int_equal(refresh, 11);
+	asked = "page";
+	*address = 0x12345000;
+	return kept == 5 ? 0 : PMUVISOR_E_ARGUMENT;
+}
+
 static uint64_t read_guest(struct cpu *owner, enum guest_register reg)
 {
 	assert_ptr_equal(owner, &cpu);
@@ -229,6 +238,15 @@ static void events_are_read(void **state)
 	assert_int_equal(cpu.guest.rbx, 24);
 }
 
+static void a_page_is_kept(void **state)
+{
+	(void)state;
+	assert_int_equal(call(PMUVISOR_CALL_PAGE, 5), 0);
+	assert_int_equal(cpu.guest.rdx, 0x12345000);
+	assert_int_equal(call(PMUVISOR_CALL_PAGE, 6), PMUVISOR_E_ARGUMENT);
+	assert_int_equal(cpu.guest.rdx, 6);
+}
+
 static uint64_t read_statistic(uint64_t number)
 {
 	assert_int_equal(call(PMUVISOR_CALL_STATISTIC, number), 0);
@@ -297,6 +315,7 @@ static void changes_are_limited(void **state)
 	asked = NULL;
 	for (unsigned operation = PMUVISOR_CALL_OPEN; operation <= PMUVISOR_CALL_RESET; operation++)
 		assert_int_equal(call(operation, 5), PMUVISOR_E_BUSY);
+	assert_int_equal(call(PMUVISOR_CALL_PAGE, 5), PMUVISOR_E_BUSY);
 	assert_null(asked);
 	assert_int_equal(call(PMUVISOR_CALL_QUERY, PMUVISOR_QUERY_CPU), 0); /* is not */
 }
@@ -313,6 +332,7 @@ int main(void)
 		cmocka_unit_test_setup(dumps_are_limited, setup),
 		cmocka_unit_test_setup(changes_of_events, setup),
 		cmocka_unit_test_setup(events_are_read, setup),
+		cmocka_unit_test_setup(a_page_is_kept, setup),
 		cmocka_unit_test_setup(changes_are_limited, setup),
 	};
 
