@@ -140,16 +140,16 @@ static enum verdict init_signal(struct cpu *cpu)
 	struct svm_cpu *svm = svm_of(cpu);
 	uint32_t vector;
 
+	svm_nmi_reset(svm);
+	pmu_reset(cpu); /* first, so that an NMI which comes behind the INIT is kept */
 	reset_segments(&svm->vmcb);
 	reset_registers(cpu);
 	reset_debug_addresses();
 	svm->stepping = svm->stepping_iret = false;
-	svm_nmi_reset(svm);
 	svm->vmcb.intercept_exceptions = 0;
 	svm_apic_forget(cpu);
 	vmcb_dirty(svm, CLEAN_ALL);
 	apic_reset();
-	pmu_reset(cpu);
 	flush(svm);
 	if (reg_rdmsr(MSR_IA32_APIC_BASE) & APIC_BASE_BSP) {
 		svm_started(svm);
