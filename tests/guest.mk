@@ -7,7 +7,8 @@ GUEST_OBJECTS	:= $(GUEST_EFI:.efi=.c.o) $(GUEST_LIB)
 guests: $(GUEST_EFI)
 # All of them, bare and under pmuvisor; the figures go to build/tests/guest/results.txt.
 guest-test: guests $(BUILD)/pmuvisor.efi machine
-	tests/machine/serve icelake icelake:2 icelake:4 sapphire_rapids arrow_lake zen3 zen4 -- tests/guest/all.sh
+	tests/machine/serve icelake icelake:2 icelake:4 sapphire_rapids arrow_lake zen3 zen3:2 zen4 zen4:2 zen4:4 -- \
+		tests/guest/all.sh
 .PHONY: guests guest-test
 
 $(GUEST_DIR)/%.c.o: tests/guest/%.c

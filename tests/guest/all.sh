@@ -58,6 +58,7 @@ cases() {
 	for mode in direct shared; do
 		echo "CPUS=2 MODEL=zen4 tests/guest/run.sh $mode init"
 	done
+	echo "CPUS=2 MODEL=zen3 tests/guest/run.sh shared init"
 	echo "CPUS=2 TAG=dense tests/guest/run.sh shared init $dense"
 	echo "CPUS=2 TAG=inside tests/guest/run.sh shared init $inside"
 	# Everything at once; tests/guest/storms.py compares what was sent with what arrived.
@@ -158,9 +159,11 @@ cases() {
 	# Dumps and samples all the time: SVM has no timer, so they fall between other exits and the entry.
 	echo "MODEL=zen4 TAG=chatty tests/guest/run.sh shared pmi 'event = branches:guest period=3989' 'dump = 100ms'"
 	echo "MODEL=zen4 tests/guest/run.sh direct api"
-	echo "CPUS=4 MODEL=zen4 tests/guest/run.sh bare smp"
-	for mode in direct shared; do
-		echo "CPUS=2 MODEL=zen4 GUEST_ARGS=dump=1 tests/guest/run.sh $mode smp"
+	for machine in "CPUS=2 MODEL=zen3" "CPUS=4 MODEL=zen4"; do
+		echo "$machine tests/guest/run.sh bare smp"
+		for mode in direct shared; do
+			echo "$machine GUEST_ARGS=dump=1 tests/guest/run.sh $mode smp"
+		done
 	done
 	# Late interrupts: of those that come after their overflow was handled only AMD's own software knows what to make.
 	for guest in count overflow nmi lbr_v2; do
