@@ -67,7 +67,8 @@ linux: $(LINUX_GUEST)
 
 # Linux on the test machine, bare and under pmuvisor in both modes, and what the three have to agree on.
 linux-test: $(LINUX_GUEST) $(BUILD)/pmuvisor.efi $(BUILD)/machine/bochs
-	tests/machine/serve icelake icelake:2 icelake:4 sapphire_rapids arrow_lake -- tests/linux/all.sh $(LINUX)
+	tests/machine/serve icelake icelake:2 icelake:4 sapphire_rapids arrow_lake zen4 zen4:2 -- \
+		tests/linux/all.sh $(LINUX)
 .PHONY: linux-test
 
 # Four CPUs, ten emulated minutes and more: ten of ours on a core of its own.

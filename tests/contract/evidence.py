@@ -4,7 +4,7 @@ import re
 MODES = ("bare", "direct", "shared")
 UNDER_PMUVISOR = ("direct", "shared")
 # What a run is called after: a processor, but for the first; several of it; or a kernel that starts another.
-MACHINES = ("icelake", "sapphire_rapids", "arrow_lake", "cpus2", "cpus4", "zen3", "zen4", "kexec", "crash")
+MACHINES = ("icelake", "sapphire_rapids", "arrow_lake", "cpus2", "cpus4", "zen3", "zen4", "zen4-cpus2", "kexec", "crash")
 # Make targets whose recipe runs under tests/record.
 RECORDED = ("bad-config", "demo-test", "profile-test", "qemu-test", "refinement", "round-trip", "serial-grammar")
 GUEST_SOURCES = ("tests/guest", "tests/bench", "tests/machine/vmx")

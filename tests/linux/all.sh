@@ -47,7 +47,9 @@ runs() {
 	for mode in bare direct shared; do
 		MODEL=zen4 run zen4- $mode $ZEN4,pmi,conditional
 	done
-	MODEL=zen4 CPUS=4 run zen4-cpus4- bare smp,nmi
+	for mode in bare shared; do
+		MODEL=zen4 CPUS=2 run zen4-cpus2- $mode smp,nmi
+	done
 }
 
 # What was printed, one run after the other.
@@ -98,6 +100,7 @@ judge() {
 	for prefix in zen4- zen3-; do
 		check_amd "$here/compare" $(of "$prefix" bare direct)
 	done
+	check_amd "$here/compare" $(of zen4-cpus2- bare shared)
 	check_amd "$here/compare-profiles" lbr $(of zen4- bare direct shared)
 	check_amd "$here/chains" $(of zen4- bare)
 	check "$here/dumped" $(of "" api)

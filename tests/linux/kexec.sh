@@ -37,7 +37,8 @@ scenario_again() {
 	check again_online equal "$(cpus_in /sys/devices/system/cpu/online)" "$cpus"
 	check again_counters equal "$(dmesg | awk '/generic registers:/ { print $NF }')" "$expected"
 	for cpu in $(seq 0 $((cpus - 1))); do
-		echo "figure again_cpu${cpu}_instructions_user $(program_on "$cpu")"
+		count_on "$cpu"
+		echo "figure again_cpu${cpu}_instructions_user $(program_events instructions)"
 		sample_on "$cpu" "$(stat_value /tmp/stat instructions:u)"
 	done
 	check again_backtraces equal "$(backtraces)" "$cpus"

@@ -32,15 +32,13 @@ count_on() {
 	[ "$vendor" = Intel ] || far=,r00c6:u
 	on "$(beside "$1")" perf stat -x , -o /tmp/stat -C "$1" -e instructions:u,branches:u$far \
 		taskset -c "$1" count run plain $SMP_TURNS
-	stat_value /tmp/stat instructions:u
 }
 
-# The same without them: equal in every run.
-program_on() {
-	local all
-	all=$(count_on "$1")
-	[ "$vendor" = Intel ] || all=$((all - $(stat_value /tmp/stat r00c6:u)))
-	echo "$all"
+# program_events EVENT: of what was counted so, without them: equal in every run.
+program_events() {
+	local far
+	far=$(stat_value /tmp/stat r00c6:u)
+	echo $(($(stat_value /tmp/stat "$1:u") - ${far:-0}))
 }
 
 # sample_on CPU INSTRUCTIONS: the same while another processor samples as fast as it may: what belongs to whom.
@@ -89,9 +87,10 @@ scenario_smp() {
 	check smp_io_apic grep -q 'IO-APIC.*acpi' /proc/interrupts
 	check smp_clock equal "$(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)" tsc
 	for cpu in $(seq 0 $((cpus - 1))); do
-		counted=$(program_on "$cpu")
+		count_on "$cpu"
+		counted=$(program_events instructions)
 		echo "figure smp_cpu${cpu}_instructions_user $counted"
-		echo "figure smp_cpu${cpu}_branches_user $(stat_value /tmp/stat branches:u)"
+		echo "figure smp_cpu${cpu}_branches_user $(program_events branches)"
 		sample_on "$cpu" "$(stat_value /tmp/stat instructions:u)"
 		first=${first:-$counted}
 	done
@@ -101,6 +100,7 @@ scenario_smp() {
 		check "smp_cpu${cpu}_offline" equal "$(cpus_in /sys/devices/system/cpu/online)" $((cpus - 1))
 		set_online "$cpu" 1
 		check "smp_cpu${cpu}_online" equal "$(cpus_in /sys/devices/system/cpu/online)" "$cpus"
-		check "smp_cpu${cpu}_again" equal "$(program_on "$cpu")" "$first"
+		count_on "$cpu"
+		check "smp_cpu${cpu}_again" equal "$(program_events instructions)" "$first"
 	done
 }
