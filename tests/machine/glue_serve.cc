@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "bochs.h"
@@ -119,13 +120,20 @@ static int listen_at(const char *path)
 	return socket_made;
 }
 
+/* What they took is then part of what this process took. */
+static void bury(int)
+{
+	while (waitpid(-1, NULL, WNOHANG) > 0) {
+	}
+}
+
 /* Returns in copies only. Whoever started the machine that waits takes it along when it dies. */
 static void serve(const char *path)
 {
 	int listener = listen_at(path);
 
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	signal(SIGCHLD, SIG_IGN);
+	signal(SIGCHLD, bury);
 	for (;;) {
 		int connection = accept(listener, NULL, NULL);
 
