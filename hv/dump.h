@@ -39,6 +39,10 @@ extern struct dump dump;
 void dump_start(struct cpu *cpu);
 /* A timer exit: publish, print on, or begin the next dump when it is due; sets the timer again. */
 void dump_tick(struct cpu *cpu);
+/*
+ * An NMI has exited, perhaps a sample's. Many such exits leave the timer few: what is due is done here already.
+ */
+void dump_look(struct cpu *cpu);
 /* Publishes what this CPU counts, and begins a dump now, unless one is under way. */
 void dump_request(struct cpu *cpu);
 /* Characters not yet sent up to the end of the last dump, one at least while it is under way. */

@@ -127,6 +127,7 @@ static void line_samples(const struct cpu *cpu, struct text *text)
 	if (!cpu->boot->sample_rings)
 		return;
 	text_string(text, "  samples");
+	text_name(text, "format", FRAME_FORMAT);
 	text_name(text, "branches", sample_branches(cpu));
 	text_name(text, "ring", SAMPLE_RING_SIZE);
 	text_name(text, "ticks", FRAME_TIME);

@@ -27,6 +27,13 @@ static enum verdict hidden_port(struct cpu *cpu, const struct vm_exit *exit)
 	return ADVANCE;
 }
 
+static enum verdict nmi(struct cpu *cpu)
+{
+	pmu_nmi(cpu);
+	dump_look(cpu);
+	return RESUME;
+}
+
 static enum verdict nmi_window(struct cpu *cpu)
 {
 	cpu->pmu.gate.nmi_window = false;
@@ -43,7 +50,7 @@ enum verdict handle_exit(struct cpu *cpu, const struct vm_exit *exit)
 	case EXIT_RDMSR: return guest_rdmsr(cpu);
 	case EXIT_WRMSR: return guest_wrmsr(cpu);
 	case EXIT_RDPMC: return guest_rdpmc(cpu);
-	case EXIT_NMI: pmu_nmi(cpu); return RESUME;
+	case EXIT_NMI: return nmi(cpu);
 	case EXIT_NMI_WINDOW: return nmi_window(cpu);
 	case EXIT_TIMER: timer_tick(cpu); return RESUME;
 	case EXIT_STEP: pmu_apic_accessed(cpu); return RESUME;

@@ -8,6 +8,7 @@
 #include "sample.h"
 #include "text.h"
 
+#define FRAME_FORMAT   1    /* another number for what older readers would not understand */
 #define FRAME_SAMPLES  64   /* at most */
 #define FRAME_LINE_MAX 1152 /* characters, with every number at its largest */
 #define FRAME_TIME     1024 /* TSC ticks in a unit of time */

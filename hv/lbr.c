@@ -96,5 +96,4 @@ void lbr_capture(struct pmu *pmu)
 
 	lbr->nr_branches = lbr->ops->read(lbr->branches, lbr->caps.entries);
 	lbr->captures++;
-	pmu->gate.dirty = true; /* a #DB in the guest may have stopped recording */
 }

@@ -33,26 +33,33 @@ static uint64_t without_first(const struct pmu *pmu, uint64_t overflowed, uint32
 	return !pmu->caps.pmi_masks || lvtpc & LVT_MASKED ? overflowed & (overflowed - 1) : overflowed;
 }
 
-/*
- * Waits until no PMI of `overflowed` is under way; nothing overflows meanwhile. If an NMI has `arrived`, it is that of
- * one of them. Ends early when another comes: the entry changes, or the NMI is there. Returns the entry.
- */
-static uint32_t lvtpc_await(const struct cpu *cpu, uint64_t overflowed, bool arrived)
+/* Until the entry is no longer `first`, or another NMI is there. Returns the entry. */
+static uint32_t lvtpc_watch(const struct cpu *cpu, uint32_t first)
 {
-	uint32_t first = lvtpc_read(), now = first;
+	uint32_t now = first;
 	uint8_t in_root = nmi_in_root(&cpu->nmi);
 
-	if (arrived)
-		overflowed = without_first(&cpu->pmu, overflowed, first);
-	for (unsigned i = 0; overflowed && i < LANDING_READS && now == first && in_root == nmi_in_root(&cpu->nmi); i++)
+	for (unsigned i = 0; i < LANDING_READS && now == first && in_root == nmi_in_root(&cpu->nmi); i++)
 		now = lvtpc_read();
 	return now;
 }
 
+/*
+ * Waits until no PMI of `overflowed` is under way; nothing overflows meanwhile. If an NMI has `arrived`, it is that of
+ * one of them. Ends early when another comes. Returns the entry.
+ */
+static uint32_t lvtpc_await(const struct cpu *cpu, uint64_t overflowed, bool arrived)
+{
+	uint32_t first = lvtpc_read();
+
+	if (arrived)
+		overflowed = without_first(&cpu->pmu, overflowed, first);
+	return overflowed ? lvtpc_watch(cpu, first) : first;
+}
+
 static void lvtpc_write(uint32_t value)
 {
-	if (lvtpc_read() != value)
-		apic_write(APIC_LVTPC, value);
+	apic_write(APIC_LVTPC, value);
 }
 
 /*
@@ -92,10 +99,12 @@ static void learn(struct pmu *pmu)
 /* In x2APIC mode the MSR traps while the global registers are closed, which they are while anything is borrowed. */
 static void borrow(struct pmu *pmu, bool borrowed)
 {
+	bool trapped = borrowed && !apic_is_x2apic();
+
 	pmu->borrowed = borrowed;
 	lvtpc_write(borrowed ? LVT_NMI : pmu->guest_lvtpc);
-	pmu->gate.apic_trapped = borrowed && !apic_is_x2apic();
-	pmu->gate.dirty = true;
+	pmu->gate.dirty |= pmu->gate.apic_trapped != trapped;
+	pmu->gate.apic_trapped = trapped;
 }
 
 /* Makes the hardware's entry what guest and host together need. */
@@ -203,10 +212,16 @@ static void quiesce(struct pmu *pmu)
 		pmu->ops->enable(0);
 }
 
-/* Of the overflows in `status`, those that ask for a PMI. */
+/* Of these counters of the guest's, those that ask for a PMI. */
+static uint64_t interrupting(const struct pmu *pmu, uint64_t counters)
+{
+	return counters ? pmu->ops->interrupting(counters) : 0;
+}
+
+/* Of the overflows in `status`, the same. */
 static uint64_t sending(const struct pmu *pmu, uint64_t status)
 {
-	return (status & (pmu->host_sampling | PMU_STATUS_PMI)) | pmu->ops->interrupting(status & pmu->guest);
+	return (status & (pmu->host_sampling | PMU_STATUS_PMI)) | interrupting(pmu, status & pmu->guest);
 }
 
 /*
@@ -236,7 +251,7 @@ static void step_end(struct pmu *pmu)
 /* The PMI of a counter that has PEBS and interrupts too comes when its record has taken the status bit with it. */
 static bool silent(const struct pmu *pmu)
 {
-	return pmu->ops->interrupting(pmu->gate.pebs_enable);
+	return interrupting(pmu, pmu->gate.pebs_enable);
 }
 
 /* What has overflowed is in `status`, the host's among it. */
@@ -247,6 +262,7 @@ static void sample(struct cpu *cpu, uint64_t status)
 
 	if (captured)
 		lbr_capture(pmu);
+	pmu->gate.dirty |= pmu->gate.records; /* a #DB in the guest may have stopped recording */
 	sample_take(cpu, status & pmu->host_sampling, captured);
 }
 
@@ -302,7 +318,8 @@ static void shared_nmi(struct cpu *cpu)
 		sample(cpu, status);
 	pmi = sync(pmu, await_causes(cpu, causes), causes || silent(pmu));
 	step_end(pmu);
-	pmu->guest_status |= pmu_take_status(pmu, status);
+	if (guest)
+		pmu->guest_status |= pmu_take_status(pmu, guest);
 	if (host)
 		host_events_overflowed(pmu, host);
 	pmu->stats.host_pmis += (uint64_t)__builtin_popcountll(host);

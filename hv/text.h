@@ -24,9 +24,7 @@ void text_hundredths(struct text *text, uint64_t part, uint64_t whole);
 void text_percent(struct text *text, uint64_t part, uint64_t whole);
 /* A bit mask as ranges: "0-5,7"; "none" when empty. */
 void text_bits(struct text *text, uint64_t mask);
-/* RFC 4648, "Base 64 Encoding", with its padding; nothing if not all of it fits. */
-void text_base64(struct text *text, const uint8_t *bytes, unsigned size);
-/* A blank and the CRC-32 (RFC 1952, "Cyclic Redundancy Check") of what stands from `start` to here, in 8 digits. */
+/* A blank and the CRC-32C (RFC 3720, "CRC Algorithm") of what stands from `start` to here, in 8 digits. */
 void text_checksum(struct text *text, const char *start);
 
 #endif

@@ -24,6 +24,8 @@ static void wait(struct cpu *cpu, uint64_t now)
 	for (unsigned user = 0; user < TIMER_USERS; user++) {
 		uint64_t due = cpu->timer.due[user], left = is_due(due, now) ? 1 : due - now;
 
+		if (user == TIMER_DUMP)
+			left += cpu->timer.patience;
 		if (due && (!next || left < next))
 			next = left;
 	}
@@ -35,18 +37,32 @@ void timer_set(struct cpu *cpu, enum timer_user user, uint64_t ticks)
 	uint64_t now = reg_rdtsc();
 
 	cpu->timer.due[user] = ticks ? now + ticks : 0;
-	wait(cpu, now);
+	if (!cpu->timer.ticking)
+		wait(cpu, now);
 }
 
-void timer_tick(struct cpu *cpu)
+bool timer_is_due(const struct cpu *cpu, enum timer_user user)
+{
+	return is_due(cpu->timer.due[user], reg_rdtsc());
+}
+
+void timer_tick_early(struct cpu *cpu, uint64_t patience)
 {
 	uint64_t now = reg_rdtsc();
 
+	cpu->timer.ticking = true;
 	for (unsigned user = 0; user < TIMER_USERS; user++) {
 		if (!is_due(cpu->timer.due[user], now))
 			continue;
 		cpu->timer.due[user] = 0;
 		handlers[user](cpu);
 	}
+	cpu->timer.ticking = false;
+	cpu->timer.patience = patience;
 	wait(cpu, now);
+}
+
+void timer_tick(struct cpu *cpu)
+{
+	timer_tick_early(cpu, 0);
 }

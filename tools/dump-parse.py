@@ -51,7 +51,7 @@ START_LINES = [
               "apic <apic:xapic|x2apic>")),
     ("", line("  pebs <pebs:guest|none|off|unsafe> metrics <metrics:guest|none|host>")),
     ("lbr", line(f"  lbr {LBR.replace('<lbr:', '<owner:')}")),
-    ("samples?", line(f"  samples branches <branches:{NUMBER}> ring <ring:{NUMBER}> ticks <ticks:{NUMBER}>")),
+    ("samples?", line(f"  samples format <format:{NUMBER}> branches <branches:{NUMBER}> ring <ring:{NUMBER}> ticks <ticks:{NUMBER}>")),
     ("sampled*", line(f"  sampled <number:{NUMBER}> event <event:[^ ]+> in {WHERE} period <period:{NUMBER}>")),
     ("images*", line(f"  image at <at:{HEX}> bytes <bytes:{NUMBER}> guid <guid:[0-9A-F-]{{36}}|none> name <name:[^ ]+>")),
     ("processors?", line(f"  processors all <all:{NUMBER}> cpus <cpus:{NUMBER}>")),

@@ -33,11 +33,14 @@ void timer_tick(struct cpu *cpu)
 void dump_samples_wait(struct cpu *cpu)
 {
 	struct sample_ring *ring = sample_ring_of(cpu);
-	struct lbr_branch branches[LBR_MAX_ENTRIES];
-	struct sample sample;
 
-	while (sample_peek(ring, &sample, branches))
-		sample_drop(ring, &sample);
+	while (sample_peek(ring))
+		sample_drop(ring);
+}
+
+void dump_look(struct cpu *cpu)
+{
+	(void)cpu;
 }
 
 unsigned guest_events_counters(const struct cpu *cpu)

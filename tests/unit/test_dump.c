@@ -799,7 +799,7 @@ static void samples_are_announced(void **state)
 	}
 	assert_null(strstr(output, "pmuvisor samples"));
 	assert_non_null(strstr(output,
-			       "\n  samples branches 0 ring 69632 ticks 1024\n"
+			       "\n  samples format 1 branches 0 ring 69632 ticks 1024\n"
 			       "  sampled 1 event cycles in host at kernel period 1000\n"
 			       "  image at 0x3ff83000 bytes 139264 guid D6A2CB7F-6A18-4E2F-B43B-9920A733700A name "
 			       "DxeCore\n"
@@ -888,6 +888,36 @@ static void the_end_of_a_dump_is_seen(void **state)
 	}
 	assert_int_equal(dump.number, 1);
 	assert_non_null(strstr(output, "pmuvisor total number 1 "));
+}
+
+/*
+ * What is due is done in an exit that there is anyway, and the timer's own then comes late: but not for who falls behind,
+ * nor before an NMI of the guest's.
+ */
+static void exits_of_samples_send_them(void **state)
+{
+	(void)state;
+	fill_samples();
+	sample(0, FRAME_SAMPLES);
+	dump_look(&cpus[0]);
+	assert_int_equal(writes, 0);
+	tsc += FIFO_TICKS;
+	cpus[0].nmi.pending = true;
+	dump_look(&cpus[0]);
+	assert_int_equal(writes, 0);
+	cpus[0].nmi.pending = false;
+	dump_look(&cpus[0]);
+	assert_int_equal(writes, 1);
+	assert_int_equal(timers[0], 9 * FIFO_TICKS);
+	tsc += 9 * FIFO_TICKS;
+	dump_tick(&cpus[0]); /* nobody else came */
+	sample(0, FRAME_SAMPLES);
+	timer_tick(&cpus[0]);
+	assert_int_equal(timers[0], FIFO_TICKS);
+	sample(0, SAMPLE_SLOTS / 2);
+	tsc += FIFO_TICKS;
+	dump_look(&cpus[0]);
+	assert_int_equal(timers[0], FIFO_TICKS);
 }
 
 static void samples_of_a_printer_that_is_gone(void **state)
@@ -994,6 +1024,7 @@ int main(void)
 		cmocka_unit_test_setup(fields_of_two_cpus, setup),
 		cmocka_unit_test_setup(enough_samples_are_sent, setup),
 		cmocka_unit_test_setup(samples_do_not_fill_the_queue, setup),
+		cmocka_unit_test_setup(exits_of_samples_send_them, setup),
 		cmocka_unit_test_setup(a_dump_comes_after_the_samples_before_it, setup),
 		cmocka_unit_test_setup(the_end_of_a_dump_is_seen, setup),
 		cmocka_unit_test_setup(samples_of_a_printer_that_is_gone, setup),

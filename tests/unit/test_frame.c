@@ -30,18 +30,15 @@ uint64_t reg_rdtsc(void)
 static struct sample_ring ring;
 static char line[FRAME_LINE_MAX + 1];
 
-static void put(uint64_t word)
+/* As sample.c lays it out; branches follow, two at a time. */
+static void put_sample(struct sample sample)
 {
-	ring.words[ring.head++ % SAMPLE_WORDS] = word;
+	ring.slots[ring.head++ % SAMPLE_SLOTS].sample = sample;
 }
 
-/* As sample.c lays it out. */
-static void put_sample(uint64_t tsc, uint64_t rip, uint64_t cr3, uint64_t info)
+static void put_branches(struct lbr_branch newer, struct lbr_branch older)
 {
-	put(tsc);
-	put(rip);
-	put(cr3);
-	put(info);
+	ring.slots[ring.head++ % SAMPLE_SLOTS] = (union sample_slot){ .branches = { newer, older } };
 }
 
 static int setup(void **state)
@@ -74,14 +71,14 @@ static void a_frame_is_this_line(void **state)
 	ring.sent = 77;
 	ring.lost = 3;
 	/* A user's, of event 1; the kernel's with two branches; pmuvisor's own; the user's again, a little before. */
-	put_sample(1024 * 5000, 0x401000, 0x12345000, 1 | 3 << 8);
-	put_sample(1024 * 5050 + 1023, 0xffffffff81000010, 0x12345000, 2 << 16);
-	put(0xffffffff81000100);
-	put(0xffffffff81000000);
-	put(0x401006);
-	put(0xffffffff810000f0);
-	put_sample(1024 * 5060, 0xffffffff80001234, 0x6789a000, 7 | BIT(10));
-	put_sample(1024 * 5060, 0x400ff0, 0x6789a000, 3 << 8);
+	put_sample((struct sample){ .tsc = 1024 * 5000, .rip = 0x401000, .cr3 = 0x12345000, .event = 1, .cpl = 3 });
+	put_sample((struct sample){
+		.tsc = 1024 * 5050 + 1023, .rip = 0xffffffff81000010, .cr3 = 0x12345000, .nr_branches = 2 });
+	put_branches((struct lbr_branch){ 0xffffffff81000100, 0xffffffff81000000 },
+		     (struct lbr_branch){ 0x401006, 0xffffffff810000f0 });
+	put_sample((struct sample){
+		.tsc = 1024 * 5060, .rip = 0xffffffff80001234, .cr3 = 0x6789a000, .event = 7, .root = true });
+	put_sample((struct sample){ .tsc = 1024 * 5060, .rip = 0x400ff0, .cr3 = 0x6789a000, .cpl = 3 });
 	make(2);
 	assert_string_equal(line, expected);
 	assert_int_equal(ring.sent, 81);
@@ -103,12 +100,14 @@ static void frames_hold_what_fits(void **state)
 		ring.lost = UINT64_MAX;
 		for (uint64_t n = 0; n < 100; n++) {
 			/* Every difference is as long as one can be. */
-			put_sample(n % 2 ? BIT(63) : 0, n % 2 ? BIT(63) : 0, UINT64_MAX - n % 2,
-				   0x3ff | (uint64_t)cases[i].branches << 16);
-			for (unsigned branch = 0; branch < cases[i].branches; branch++) {
-				put(branch % 2 ? BIT(63) : 0);
-				put(branch % 2 ? 0 : BIT(63));
-			}
+			put_sample((struct sample){ .tsc = n % 2 ? BIT(63) : 0,
+						    .rip = n % 2 ? BIT(63) : 0,
+						    .cr3 = UINT64_MAX - n % 2,
+						    .event = 7,
+						    .cpl = 3,
+						    .nr_branches = (uint8_t)cases[i].branches });
+			for (unsigned branch = 0; branch < cases[i].branches; branch += 2)
+				put_branches((struct lbr_branch){ 0, BIT(63) }, (struct lbr_branch){ BIT(63), 0 });
 		}
 		ring.sent = UINT64_MAX - 100;
 		for (; ring.tail != ring.head; frames++)
@@ -126,7 +125,7 @@ static void frames_stand_alone(void **state)
 	(void)state;
 	for (unsigned round = 0; round < 2; round++) {
 		for (unsigned n = 0; n < FRAME_SAMPLES; n++)
-			put_sample(1024 * n, 0xffffffff81000000 + n, 0x1000, 0);
+			put_sample((struct sample){ .tsc = 1024 * n, .rip = 0xffffffff81000000 + n, .cr3 = 0x1000 });
 	}
 	make(0);
 	strcpy(first, line);

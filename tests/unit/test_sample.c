@@ -72,8 +72,7 @@ static void no_ring_no_sample(void **state)
 
 static void one_sample_of_each_event(void **state)
 {
-	struct lbr_branch branches[LBR_MAX_ENTRIES];
-	struct sample sample;
+	const struct sample *sample;
 
 	(void)state;
 	sample_take(&cpu, BIT(7) | BIT(5), false);
@@ -81,44 +80,45 @@ static void one_sample_of_each_event(void **state)
 	assert_int_equal(rings[1].taken, 2);
 	assert_int_equal(waits, 0);
 	for (unsigned event = 0; event < 3; event += 2) {
-		assert_true(sample_peek(&rings[1], &sample, branches));
-		assert_int_equal(sample.event, event);
-		assert_int_equal(sample.tsc, 1000);
-		assert_int_equal(sample.rip, 0x401000);
-		assert_int_equal(sample.cr3, 0x7000);
-		assert_int_equal(sample.cpl, 3);
-		assert_false(sample.root);
-		assert_int_equal(sample.nr_branches, 0);
-		sample_drop(&rings[1], &sample);
+		sample = sample_peek(&rings[1]);
+		assert_non_null(sample);
+		assert_int_equal(sample->event, event);
+		assert_int_equal(sample->tsc, 1000);
+		assert_int_equal(sample->rip, 0x401000);
+		assert_int_equal(sample->cr3, 0x7000);
+		assert_int_equal(sample->cpl, 3);
+		assert_false(sample->root);
+		assert_int_equal(sample->nr_branches, 0);
+		sample_drop(&rings[1]);
 	}
-	assert_false(sample_peek(&rings[1], &sample, branches));
+	assert_null(sample_peek(&rings[1]));
 	assert_int_equal(rings[1].sent, 2);
 }
 
 /* Where the NMI struck, if the event counts there. */
 static void root_mode_is_told_apart(void **state)
 {
-	struct lbr_branch branches[LBR_MAX_ENTRIES];
-	struct sample sample;
+	const struct sample *sample;
 
 	(void)state;
 	cpu.nmi.root_rip = ROOT_RIP;
 	sample_take(&cpu, BIT(7) | BIT(5), false);
-	assert_true(sample_peek(&rings[1], &sample, branches));
-	assert_false(sample.root);
-	assert_int_equal(sample.rip, 0x401000);
-	sample_drop(&rings[1], &sample);
-	assert_true(sample_peek(&rings[1], &sample, branches));
-	assert_true(sample.root);
-	assert_int_equal(sample.rip, ROOT_RIP);
-	assert_int_equal(sample.cpl, 0);
-	assert_int_equal(sample.cr3, 0x7000);
+	sample = sample_peek(&rings[1]);
+	assert_non_null(sample);
+	assert_false(sample->root);
+	assert_int_equal(sample->rip, 0x401000);
+	sample_drop(&rings[1]);
+	sample = sample_peek(&rings[1]);
+	assert_non_null(sample);
+	assert_true(sample->root);
+	assert_int_equal(sample->rip, ROOT_RIP);
+	assert_int_equal(sample->cpl, 0);
+	assert_int_equal(sample->cr3, 0x7000);
 }
 
 static void branches_of_this_capture(void **state)
 {
-	struct lbr_branch branches[LBR_MAX_ENTRIES];
-	struct sample sample;
+	const struct sample *sample;
 
 	(void)state;
 	boot.config.sample_branches = 4;
@@ -135,21 +135,21 @@ static void branches_of_this_capture(void **state)
 	for (unsigned n = 0; n < 3; n++) {
 		static const unsigned expected[] = { 0, 4, 3 };
 
-		assert_true(sample_peek(&rings[1], &sample, branches));
-		assert_int_equal(sample.nr_branches, expected[n]);
-		for (unsigned i = 0; i < sample.nr_branches; i++) {
-			assert_int_equal(branches[i].from, i);
-			assert_int_equal(branches[i].to, 10 * i);
+		sample = sample_peek(&rings[1]);
+		assert_non_null(sample);
+		assert_int_equal(sample->nr_branches, expected[n]);
+		for (unsigned i = 0; i < sample->nr_branches; i++) {
+			assert_int_equal(sample_branch(&rings[1], i)->from, i);
+			assert_int_equal(sample_branch(&rings[1], i)->to, 10 * i);
 		}
-		sample_drop(&rings[1], &sample);
+		sample_drop(&rings[1]);
 	}
 }
 
 /* Samples of two sizes go round many times, the reader now behind, now ahead; none is torn or lost without a count. */
 static void round_and_round(void **state)
 {
-	struct lbr_branch branches[LBR_MAX_ENTRIES];
-	struct sample sample;
+	const struct sample *sample;
 	uint64_t taken = 0, seen = 0;
 
 	(void)state;
@@ -162,21 +162,22 @@ static void round_and_round(void **state)
 			cpu.pmu.lbr.branches[i] = (struct lbr_branch){ round + i, round - i };
 		sample_take(&cpu, BIT(7), round % 3 == 0);
 		assert_int_equal(rings[1].taken + rings[1].lost, round + 1);
-		for (unsigned i = 0; i < round / 500 % 4 && sample_peek(&rings[1], &sample, branches); i++) {
-			assert_int_equal(sample.rip, sample.tsc);
-			assert_true(sample.tsc >= seen);
-			seen = sample.tsc + 1;
-			assert_int_equal(sample.nr_branches, sample.tsc % 3 == 0 ? 32 : 0);
-			for (unsigned j = 0; j < sample.nr_branches; j++) {
-				assert_int_equal(branches[j].from, sample.tsc + j);
-				assert_int_equal(branches[j].to, sample.tsc - j);
+		for (unsigned i = 0; i < round / 500 % 4 && sample_peek(&rings[1]); i++) {
+			sample = sample_peek(&rings[1]);
+			assert_int_equal(sample->rip, sample->tsc);
+			assert_true(sample->tsc >= seen);
+			seen = sample->tsc + 1;
+			assert_int_equal(sample->nr_branches, sample->tsc % 3 == 0 ? 32 : 0);
+			for (unsigned j = 0; j < sample->nr_branches; j++) {
+				assert_int_equal(sample_branch(&rings[1], j)->from, sample->tsc + j);
+				assert_int_equal(sample_branch(&rings[1], j)->to, sample->tsc - j);
 			}
-			sample_drop(&rings[1], &sample);
+			sample_drop(&rings[1]);
 			taken++;
 		}
 	}
-	while (sample_peek(&rings[1], &sample, branches)) {
-		sample_drop(&rings[1], &sample);
+	while (sample_peek(&rings[1])) {
+		sample_drop(&rings[1]);
 		taken++;
 	}
 	assert_true(rings[1].lost > 0);
@@ -187,20 +188,20 @@ static void round_and_round(void **state)
 
 static void a_full_ring_keeps_what_it_has(void **state)
 {
-	struct lbr_branch branches[LBR_MAX_ENTRIES];
-	struct sample sample;
+	const struct sample *sample;
 
 	(void)state;
-	for (tsc = 0; tsc < SAMPLE_WORDS / 4 + 10; tsc++)
+	for (tsc = 0; tsc < SAMPLE_SLOTS + 10; tsc++)
 		sample_take(&cpu, BIT(7), false);
-	assert_int_equal(rings[1].taken, SAMPLE_WORDS / 4);
+	assert_int_equal(rings[1].taken, SAMPLE_SLOTS);
 	assert_int_equal(rings[1].lost, 10);
-	assert_int_equal(waits, SAMPLE_WORDS / 4 + 10 - SAMPLE_ENOUGH / 4 + 1); /* since there are enough to send */
-	assert_true(sample_peek(&rings[1], &sample, branches));
-	assert_int_equal(sample.tsc, 0);
-	sample_drop(&rings[1], &sample);
+	assert_int_equal(waits, SAMPLE_SLOTS + 10 - SAMPLE_ENOUGH + 1); /* since there are enough to send */
+	sample = sample_peek(&rings[1]);
+	assert_non_null(sample);
+	assert_int_equal(sample->tsc, 0);
+	sample_drop(&rings[1]);
 	sample_take(&cpu, BIT(7), false);
-	assert_int_equal(rings[1].taken, SAMPLE_WORDS / 4 + 1);
+	assert_int_equal(rings[1].taken, SAMPLE_SLOTS + 1);
 }
 
 int main(void)

