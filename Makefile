@@ -27,6 +27,7 @@ help:
 	@echo 'make run GUEST=shell the same, with a Linux shell to type in (exit ends it)'
 	@echo 'make run-qemu        the same on QEMU: emulated, with SVM and without a PMU, or on KVM with nested virtualization'
 	@echo 'make run PROFILE=1   the same, sampled from below: ends with a profile of it all, and pictures in build/profile'
+	@echo 'make ovmf-symbols    for such profiles: names of the functions of the firmware, which it builds from source (10 minutes)'
 	@echo 'make test            everything below, from a clean checkout too; figures go to build/results.txt'
 	@echo 'make image           build/pmuvisor.img, a disk image that boots from a USB stick'
 	@echo 'make machine         the test machine: Bochs with our PMU model'
@@ -45,7 +46,7 @@ help:
 	@echo 'make api-fuzz        calls of the guest under the fuzzer; API_FUZZ_RUNS=160000 for ten million of them'
 	@echo 'make guest-api       the header for guests by itself, in C and C++'
 	@echo 'make lint            static analysis and a build with clang;  make format  clang-format'
-	@echo 'make clean           removes what was built (not the test machine; rm -r build does)'
+	@echo 'make clean           removes what was built (not the test machine, nor the symbols; rm -r build does)'
 
 # Everything a fresh Debian lacks; quick when nothing is missing.
 setup:
@@ -59,4 +60,4 @@ test: setup
 	tests/run-all
 
 clean:
-	rm -rf $(filter-out $(BUILD)/machine $(BUILD)/linux,$(wildcard $(BUILD)/*))
+	rm -rf $(filter-out $(addprefix $(BUILD)/,machine linux ovmf),$(wildcard $(BUILD)/*))

@@ -8,3 +8,9 @@ profile-test: $(LINUX_GUEST) $(BUILD)/pmuvisor.efi $(BUILD)/machine/bochs
 	tests/record $(BUILD)/records/$@ tests/report/self-test $(PROFILE_RUN) $(BUILD)
 	@grep '^profile_' $(BUILD)/records/$@ >$(BUILD)/results/profile.txt
 .PHONY: profile-test
+
+# Names for the firmware's functions in a profile: by hand, as it takes a while.
+ovmf-symbols:
+	tools/setup.sh dpkg-dev uuid-dev python3-distutils
+	tools/ovmf-symbols.sh $(BUILD)/ovmf
+.PHONY: ovmf-symbols

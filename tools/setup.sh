@@ -1,11 +1,13 @@
 #!/bin/sh
-# Installs the Debian packages of packages.txt that are missing. Asks nothing; without root it prints the line to run.
+# Usage: setup.sh [PACKAGE...]
+# Installs the Debian packages of packages.txt, and those named, that are missing. Asks nothing; without root it prints the
+# line to run.
 set -eu
 
 list=$(dirname "$0")/packages.txt
 command -v dpkg-query > /dev/null || { echo "This is no Debian: install by hand what $list names." >&2; exit 1; }
 
-wanted=$(tr '\n' ' ' < "$list")
+wanted="$(tr '\n' ' ' < "$list") $*"
 # dpkg-query fails when it has never heard of a package: that one is missing, not an error.
 # shellcheck disable=SC2086 # one word per package
 installed=$(dpkg-query -W -f '${db:Status-Status} ${Package} ' $wanted 2> /dev/null || true)

@@ -9,6 +9,8 @@ import zlib
 
 # Where Linux puts a position-independent program if it doesn't choose at random.
 LINUX_PIE_BASE = 0x555555554000
+# What link-time optimization adds to the names of functions that no other file sees.
+LOCAL_COPY = re.compile(r"\.lto_priv\.\d+")
 CALL = re.compile(rb"\xe8(....)", re.DOTALL)
 
 
@@ -56,37 +58,50 @@ def from_map(text):
 
 
 class Elf:
+    """A 64-bit one."""
+
     SECTION = struct.Struct("<IIQQQQIIQQ")
     SEGMENT = struct.Struct("<IIQQQQQQ")
     SYMBOL = struct.Struct("<IBBHQQ")
-    SYMTAB, EXECUTABLE, FUNCTION, NOTYPE = 2, 1, 2, 0
+    SYMTAB, ABSENT = 2, 8  # kinds of sections
+    EXECUTABLE = 1, 4  # flags of segments and sections
+    FUNCTION, NOTYPE = 2, 0
 
     def __init__(self, data):
+        if data[:5] != b"\x7fELF\x02" or len(data) < 64:
+            raise ValueError("it is no ELF file of 64 bits")
         self.data = data
         self.type, = struct.unpack_from("<H", data, 16)
-        segments, self.section_table = struct.unpack_from("<QQ", data, 32)
-        size, count, _, self.nr_sections = struct.unpack_from("<HHHH", data, 54)
-        self.segments = [self.SEGMENT.unpack_from(data, segments + i * size) for i in range(count)]
+        segments, sections = struct.unpack_from("<QQ", data, 32)
+        size, count, section_size, nr_sections = struct.unpack_from("<HHHH", data, 54)
+        try:
+            self.segments = [self.SEGMENT.unpack_from(data, segments + i * size) for i in range(count)]
+            self.sections = [self.SECTION.unpack_from(data, sections + i * section_size) for i in range(nr_sections)]
+        except struct.error as reason:
+            raise ValueError("the ELF file is cut off") from reason
 
     def code(self):
         """(address, offset, size) of what can be executed."""
         return [(address, offset, size) for kind, flags, offset, address, _, size, _, _ in self.segments
-                if kind == 1 and flags & self.EXECUTABLE]
+                if kind == 1 and flags & self.EXECUTABLE[0]]
+
+    def code_sections(self):
+        """{number: (address, contents)}"""
+        return {number: (address, self.data[offset:offset + size])
+                for number, (_, kind, flags, address, offset, size, *_) in enumerate(self.sections)
+                if flags & self.EXECUTABLE[1] and kind != self.ABSENT and size}
 
     def functions(self):
-        sections = [self.SECTION.unpack_from(self.data, self.section_table + i * self.SECTION.size)
-                    for i in range(self.nr_sections)]
-        code = self.code()
-        for _, kind, _, _, offset, size, link, _, _, _ in sections:
+        code = self.code_sections()
+        for _, kind, _, _, offset, size, link, _, _, _ in self.sections:
             if kind != self.SYMTAB:
                 continue
-            strings = sections[link][4]
+            strings = self.sections[link][4]
             for at in range(offset, offset + size, self.SYMBOL.size):
                 name, info, _, section, value, _ = self.SYMBOL.unpack_from(self.data, at)
                 text = self.data[strings + name:self.data.index(b"\0", strings + name)].decode(errors="replace")
-                inside = any(start <= value < start + length for start, _, length in code)
-                if section and text and inside and info & 15 in (self.FUNCTION, self.NOTYPE):
-                    yield value, text
+                if text and section in code and info & 15 in (self.FUNCTION, self.NOTYPE):
+                    yield value, LOCAL_COPY.sub("", text)
 
     def symbols(self, name, base=None):
         base = (LINUX_PIE_BASE if self.type == 3 else 0) if base is None else base
@@ -97,20 +112,38 @@ class Elf:
                        [(base + start, base + start + size) for start, _, size in self.code()])
 
 
-def pe_symbols(data, name, base=0):
-    """A PE image (UEFI's format): by its exported names, if it has any, and by what its code calls."""
+def pe_code(data):
+    """(address, contents, size in memory) of what can be executed in a PE image, UEFI's format."""
+    if data[:2] != b"MZ" or len(data) < 0x40:
+        raise ValueError("it is no PE image")
     header = struct.unpack_from("<I", data, 0x3C)[0]
-    if data[:2] != b"MZ" or data[header:header + 4] != b"PE\0\0":
+    if data[header:header + 4] != b"PE\0\0":
         raise ValueError("it is no PE image")
     count, optional = struct.unpack_from("<H", data, header + 6)[0], struct.unpack_from("<H", data, header + 20)[0]
-    functions, ranges = [], []
     for i in range(count):
-        _, size, address, stored, offset = struct.unpack_from("<8sIIII", data, header + 24 + optional + 40 * i)
-        flags, = struct.unpack_from("<I", data, header + 24 + optional + 40 * i + 36)
-        if flags & 0x20000000:  # it is executed
-            functions += [(base + at, text) for at, text in called(data[offset:offset + min(size, stored)], address, name)]
-            ranges.append((base + address, base + address + max(size, stored)))
+        section = header + 24 + optional + 40 * i
+        size, address, stored, offset = struct.unpack_from("<IIII", data, section + 8)
+        if struct.unpack_from("<I", data, section + 36)[0] & 0x20000000:  # it is executed
+            yield address, data[offset:offset + min(size, stored)], max(size, stored)
+
+
+def pe_symbols(data, name, base=0):
+    """A PE image by itself has no names: its functions are what its code calls."""
+    functions, ranges = [], []
+    for address, code, size in pe_code(data):
+        functions += [(base + at, text) for at, text in called(code, address, name)]
+        ranges.append((base + address, base + address + size))
     return Symbols(functions, ranges)
+
+
+def pe_symbols_of(elf, data, base=0):
+    """With the names of the ELF file that it was made from, whose addresses it has; None if that has other code."""
+    image = {address: code for address, code, _ in pe_code(data)}
+    sections = elf.code_sections().values()
+    if not sections or any(image.get(address, b"")[:len(code)] != code for address, code in sections):
+        return None
+    return Symbols([(base + value, text) for value, text in elf.functions()],
+                   [(base + address, base + address + len(code)) for address, code in sections])
 
 
 def decompress(data):
