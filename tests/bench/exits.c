@@ -57,6 +57,7 @@ static void measure_accesses(void)
 		measure_intel();
 	if (pmu.global_ctrl) {
 		PHASE("rdmsr_global_status", rdmsr(pmu.global_status));
+		PHASE("rdmsr_global_ctrl", rdmsr(pmu.global_ctrl));
 		PHASE("wrmsr_global_ctrl", wrmsr(pmu.global_ctrl, 0));
 	}
 	PHASE("rdtsc", rdtsc());

@@ -3,7 +3,7 @@
 
 Each run directory has the guest's `tap` (lines `phase NAME MARK ACTIONS`) and the machine's stats.txt (blocks of
 `name value` headed `mark N`). A figure is the difference between a phase's two marks, less that of the phase
-without the action, divided by the number of actions.
+without the action, divided by the number of actions. The exit status says whether none is above its limit.
 """
 import pathlib
 import sys
@@ -53,10 +53,18 @@ class Run:
 
 
 PREFIX = sys.argv[3] if len(sys.argv) > 3 else ""
+# The most that a figure may be.
+LIMITS = {"root_instructions_per_cpuid": 185, "amd_root_instructions_per_cpuid": 220,
+          "amd_zen3_root_instructions_per_cpuid": 220}
+excesses = []
 
 
 def show(name, value):
-    print(PREFIX + name, f"{value:.2f}".rstrip("0").rstrip("."))
+    name = PREFIX + name
+    print(name, f"{value:.2f}".rstrip("0").rstrip("."))
+    if value > LIMITS.get(name, value):
+        excesses.append(name)
+        print(f"{name} is more than {LIMITS[name]}", file=sys.stderr)
 
 
 def main():
@@ -66,6 +74,7 @@ def main():
         show(f"exits_per_rdpmc_{mode}", run.per_action("rdpmc", "exits"))
         if "wrmsr_global_ctrl" in run.phases:
             show(f"exits_per_global_ctrl_write_{mode}", run.per_action("wrmsr_global_ctrl", "exits"))
+            show(f"exits_per_global_ctrl_read_{mode}", run.per_action("rdmsr_global_ctrl", "exits"))
         show(f"root_instructions_per_pmi_{mode}", run.per_action("pmi", "instructions_root", "work"))
         show(f"root_msr_per_pmi_{mode}", run.per_action("pmi", "root_msr", "work"))
         show(f"root_instructions_per_cpuid_{mode}", run.per_action("cpuid", "instructions_root"))
@@ -82,7 +91,8 @@ def main():
     # A figure without a mode is the dearer mode's.
     show("root_instructions_per_cpuid", max(run.per_action("cpuid", "instructions_root") for run in runs.values()))
     show("root_msr_per_cpuid", max(run.per_action("cpuid", "root_msr") for run in runs.values()))
+    return bool(excesses)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

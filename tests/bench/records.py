@@ -8,28 +8,19 @@ added is the difference to the same exit without records. The exit status says w
 import pathlib
 import sys
 
-import figures
-from figures import Run, read_marks
+from figures import LIMITS, Run, excesses, read_marks, show
 
 MARK_BEGIN, MARK_END = 102, 103  # tests/guest/lib/mark.h
 CPUID = 10                       # exit reason, SDM Vol. 3D, "VMX Basic Exit Reasons"
-# The most that a figure may be: what costs nothing when nobody uses it, what the VMX MSR areas hold, and what starts
-# recording.
-LIMITS = {"pebs_exits_per_pmi_direct": 0, "pebs_exits_per_pmi_shared": 2, "pebs_msr_per_exit_unused": 0,
-          "pebs_msr_per_exit_used": 3, "pebs_root_instructions_per_exit_unused": 0, "lbr_msr_per_exit_guest": 0,
-          "lbr_root_instructions_per_exit_guest": 0, "lbr_arch_msr_per_exit_guest": 0,
-          "lbr_arch_root_instructions_per_exit_guest": 0, "lbr_msr_per_exit_both_outside": 0,
-          "lbr_root_instructions_per_exit_both_outside": 0, "lbr_arch_msr_per_exit_both_outside": 0,
-          "lbr_arch_root_instructions_per_exit_both_outside": 0,
-          "lbr_msr_per_exit_host": 1, "lbr_arch_msr_per_exit_host": 2}
-excesses = []
-
-
-def show(name, value):
-    figures.show(name, value)
-    if value > LIMITS.get(name, value):
-        excesses.append(name)
-        print(f"records.py: {name} is more than {LIMITS[name]}", file=sys.stderr)
+# What costs nothing when nobody uses it, what the VMX MSR areas hold, and what starts recording.
+LIMITS.update({
+    "pebs_exits_per_pmi_direct": 0, "pebs_exits_per_pmi_shared": 2, "pebs_msr_per_exit_unused": 0,
+    "pebs_msr_per_exit_used": 3, "pebs_root_instructions_per_exit_unused": 0, "lbr_msr_per_exit_guest": 0,
+    "lbr_root_instructions_per_exit_guest": 0, "lbr_arch_msr_per_exit_guest": 0,
+    "lbr_arch_root_instructions_per_exit_guest": 0, "lbr_msr_per_exit_both_outside": 0,
+    "lbr_root_instructions_per_exit_both_outside": 0, "lbr_arch_msr_per_exit_both_outside": 0,
+    "lbr_arch_root_instructions_per_exit_both_outside": 0,
+    "lbr_msr_per_exit_host": 1, "lbr_arch_msr_per_exit_host": 2})
 
 
 class Costs(Run):
