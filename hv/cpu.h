@@ -88,7 +88,7 @@ struct cpu {
 
 /*
  * What a virtualization extension does for the shared code; vmx.c and svm.c each end with one. The vendor decodes, the
- * shared code decides: run() makes a neutral exit, handle_exit() answers with a verdict, finish() carries it out.
+ * shared code decides: run() makes a neutral exit, handle_exit() answers with a verdict, the rest carries it out.
  */
 struct hv_ops {
 	const char *name;
@@ -102,8 +102,10 @@ struct hv_ops {
 	 * it enters.
 	 */
 	void (*run)(struct cpu *cpu);
-	/* The only code that moves RIP or injects. */
-	void (*finish)(struct cpu *cpu, const struct vm_exit *exit, enum verdict verdict);
+	/* The instruction that exited has been completed for the guest. The only code that moves RIP. */
+	void (*advance)(struct cpu *cpu);
+	/* One of INJECT_*. */
+	void (*inject)(struct cpu *cpu, enum verdict what);
 	/* May an NMI be injected now? Blocking by NMI, STI and MOV SS says no. */
 	bool (*nmi_blocked)(struct cpu *cpu);
 	/* A guest register that the VMCS or VMCB holds. */

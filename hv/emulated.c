@@ -66,12 +66,15 @@ static __attribute__((noinline)) void count(struct cpu *cpu, uint64_t counters)
 void pmu_emulated(struct cpu *cpu)
 {
 	struct pmu *pmu = &cpu->pmu;
-	uint64_t counters = pmu_guest_ctrl(pmu);
+	uint64_t counters;
 
 	pmu->stats.emulated++;
-	if (pmu->ops->counts_entry)
+	if (pmu->ops->counts_entry) {
 		pmu->emulated = true;
-	else if (counters)
+		return;
+	}
+	counters = pmu_guest_ctrl(pmu) & pmu->guest;
+	if (counters)
 		count(cpu, counters);
 }
 
@@ -106,7 +109,7 @@ static void suspend(struct pmu *pmu)
 uint64_t pmu_entering(struct cpu *cpu, bool to_kernel)
 {
 	struct pmu *pmu = &cpu->pmu;
-	uint64_t counters = pmu_guest_ctrl(pmu);
+	uint64_t counters = pmu_guest_ctrl(pmu) & pmu->guest;
 	bool user = cpu->ops->read(cpu, GUEST_CPL) > 0;
 
 	counters = pmu->ops->counts_entry(counters, user);

@@ -1,9 +1,10 @@
-/* One flat switch: what is handled returns its verdict, everything else is STOP. */
+/* One exit, from its decoding by the vendor to the state the next entry carries out. */
 #include "exit.h"
 #include "arch/x86/guest.h"
 #include "cpu.h"
 #include "dump.h"
 #include "hypercall.h"
+#include "stop.h"
 
 #define UART_LINE_STATUS 5u
 #define LINE_IDLE        0x60 /* transmitter empty, nothing received */
@@ -43,7 +44,8 @@ static enum verdict nmi_window(struct cpu *cpu)
 	return RESUME;
 }
 
-enum verdict handle_exit(struct cpu *cpu, const struct vm_exit *exit)
+/* One flat switch: what is handled returns its verdict, everything else is STOP. */
+static enum verdict handle_exit(struct cpu *cpu, const struct vm_exit *exit)
 {
 	switch (exit->reason) {
 	case EXIT_CPUID: return guest_cpuid(cpu);
@@ -69,4 +71,64 @@ enum verdict handle_exit(struct cpu *cpu, const struct vm_exit *exit)
 	case EXIT_REASONS: return STOP;
 	}
 	return STOP;
+}
+
+/* The guest gets its pending NMI at this entry, or an exit as soon as it could take it. True: it gets it now. */
+static bool deliver_nmi(struct cpu *cpu)
+{
+	if (cpu->ops->nmi_blocked(cpu)) {
+		pmu_nmi_blocked(cpu);
+		return false;
+	}
+	cpu->nmi.pending = false;
+	pmu_nmi_injected(cpu);
+	cpu->ops->inject(cpu, INJECT_NMI);
+	return true;
+}
+
+static void answer_instruction(struct cpu *cpu, const struct vm_exit *exit)
+{
+	enum verdict verdict = handle_exit(cpu, exit);
+
+	switch (verdict) {
+	case ADVANCE:
+		cpu->ops->advance(cpu);
+		pmu_emulated(cpu);
+		break;
+	case INJECT_UD:
+	case INJECT_GP:
+	case INJECT_NMI: cpu->ops->inject(cpu, verdict); break;
+	case RESUME: break;
+	case STOP: stop_on_exit(cpu, exit);
+	}
+}
+
+/* INIT, SIPI and another NMI are signals of their own: answered now, or lost. */
+static bool comes_again(enum exit_reason reason)
+{
+	return reason != EXIT_INIT && reason != EXIT_SIPI && reason != EXIT_NMI;
+}
+
+/*
+ * An NMI that struck at the exit came before the instruction that exited: if the guest can take it, it runs the
+ * instruction (and exits again) after its handler. One that comes later is found by the vendor's last look before it
+ * enters.
+ */
+void answer_exit(struct cpu *cpu, const struct vm_exit *exit)
+{
+	cpu->counts.exits[exit->reason]++;
+	if (cpu->nmi.in_root)
+		pmu_root_nmis(cpu);
+	if (cpu->nmi.pending && comes_again(exit->reason) && deliver_nmi(cpu))
+		return;
+	answer_instruction(cpu, exit);
+	answer_rest(cpu);
+}
+
+void answer_rest(struct cpu *cpu)
+{
+	if (cpu->pmu.told)
+		pmu_tell_guest(cpu);
+	if (cpu->nmi.pending)
+		deliver_nmi(cpu);
 }

@@ -51,13 +51,10 @@ enum verdict {
 
 struct cpu;
 
-/* Everything between an exit and the next entry (answer.c). The vendor calls it, and enters when it returns. */
+/* Everything between an exit and the next entry (exit.c). The vendor calls it, and enters when it returns. */
 void answer_exit(struct cpu *cpu, const struct vm_exit *exit);
 
 /* Its end, once more: for what the vendor does after it and that may have found an NMI for the guest. */
-void answer_rest(struct cpu *cpu, const struct vm_exit *exit);
-
-/* Its one decision (exit.c). */
-enum verdict handle_exit(struct cpu *cpu, const struct vm_exit *exit);
+void answer_rest(struct cpu *cpu);
 
 #endif

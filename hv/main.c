@@ -1,4 +1,4 @@
-/* From the loader's jump to the guest's first instruction. What follows is in answer.c, one exit at a time. */
+/* From the loader's jump to the guest's first instruction. What follows is in exit.c, one exit at a time. */
 #include "arch/x86/platform.h"
 #include "console.h"
 #include "cpu.h"

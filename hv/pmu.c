@@ -110,7 +110,7 @@ bool pmu_read_global(struct cpu *cpu, enum pmu_global reg, uint64_t *value)
 
 	*value = 0;
 	switch (reg) {
-	case PMU_CTRL: *value = pmu->guest_ctrl; return true;
+	case PMU_CTRL: *value = pmu_guest_ctrl(pmu); return true;
 	case PMU_STATUS:
 		*value = pmu->guest_status | (pmu->ops->status() & statuses(pmu) & ~host_flags(pmu));
 		return true;

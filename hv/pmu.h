@@ -218,7 +218,12 @@ void pmu_emulated(struct cpu *cpu);
  * before it leaves that.
  */
 uint64_t pmu_entering(struct cpu *cpu, bool to_kernel);
-/* It was entered and has exited; or it wasn't after all. */
+/* Has that changed anything? */
+static inline bool pmu_entry_counts(const struct pmu *pmu)
+{
+	return pmu->taken | pmu->ahead | pmu->suspended;
+}
+/* If so: it was entered and has exited; or it wasn't after all. */
 void pmu_entered(struct cpu *cpu);
 void pmu_not_entered(struct cpu *cpu);
 

@@ -14,7 +14,7 @@ static inline bool pmu_is_open(const struct pmu *pmu)
 /* The guest's global control register, wherever it is. */
 static inline uint64_t pmu_guest_ctrl(const struct pmu *pmu)
 {
-	return (pmu_is_open(pmu) ? pmu->gate.guest_ctrl : pmu->guest_ctrl) & pmu->guest;
+	return pmu_is_open(pmu) ? pmu->gate.guest_ctrl : pmu->guest_ctrl;
 }
 
 /* Whether it is the host that LBR_FRZ in the hardware belongs to. */

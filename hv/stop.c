@@ -52,14 +52,8 @@ _Noreturn void stop_on_trap(uint64_t vector, uint64_t error, uint64_t rip, uint6
 	stop(cpu, "rip", rip);
 }
 
-_Noreturn void stop_on_exit(struct cpu *cpu, const struct vm_exit *exit)
-{
-	print_reason(cpu, "exit that nobody handles, raw reason", exit->raw);
-	print_dump_of_guest(cpu);
-	stop(cpu, "detail", exit->detail);
-}
-
-_Noreturn void stop_on_shutdown(struct cpu *cpu)
+/* So does the machine, as it would have without pmuvisor. */
+static _Noreturn void stop_on_shutdown(struct cpu *cpu)
 {
 	static const struct {
 		uint16_t limit;
@@ -71,4 +65,13 @@ _Noreturn void stop_on_shutdown(struct cpu *cpu)
 	dump_final(cpu);
 	asm volatile("lidt %0; ud2" : : "m"(no_idt));
 	__builtin_unreachable();
+}
+
+_Noreturn void stop_on_exit(struct cpu *cpu, const struct vm_exit *exit)
+{
+	if (exit->reason == EXIT_SHUTDOWN)
+		stop_on_shutdown(cpu);
+	print_reason(cpu, "exit that nobody handles, raw reason", exit->raw);
+	print_dump_of_guest(cpu);
+	stop(cpu, "detail", exit->detail);
 }

@@ -8,9 +8,7 @@
 _Noreturn void stop(struct cpu *cpu, const char *why, uint64_t number);
 /* An exception in root mode that has no fix-up. */
 _Noreturn void stop_on_trap(uint64_t vector, uint64_t error, uint64_t rip, uint64_t rsp);
-/* The guest did what nobody handles. */
+/* The guest did what nobody handles, or shut down by a triple fault. */
 _Noreturn void stop_on_exit(struct cpu *cpu, const struct vm_exit *exit);
-/* The guest shut down by a triple fault: so does the machine, as it would have without pmuvisor. */
-_Noreturn void stop_on_shutdown(struct cpu *cpu);
 
 #endif

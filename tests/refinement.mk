@@ -1,7 +1,7 @@
 # The refinement test: pmuvisor's PMU code on the host, against the PMU model, beside the same model bare.
 REFINE		:= $(BUILD)/tests/refinement
 # What is under test, unchanged.
-REFINE_PRODUCT	:= hv/pmu.c hv/pebs.c hv/lbr.c hv/pmi.c hv/emulated.c hv/host_event.c hv/sample.c hv/answer.c hv/exit.c \
+REFINE_PRODUCT	:= hv/pmu.c hv/pebs.c hv/lbr.c hv/pmi.c hv/emulated.c hv/host_event.c hv/sample.c hv/exit.c \
 		   arch/x86/pmu_intel.c arch/x86/lbr_legacy.c arch/x86/lbr_arch.c arch/x86/pmu_amd.c arch/x86/lbr_amd.c \
 		   arch/x86/guest_msr.c arch/x86/guest_msr_intel.c arch/x86/guest_msr_amd.c arch/x86/guest_cpuid.c \
 		   arch/x86/guest_walk.c arch/x86/apic.c \

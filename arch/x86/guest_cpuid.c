@@ -171,7 +171,7 @@ static void hypervisor(const struct cpu *cpu, uint32_t leaf, uint32_t regs[4])
 	}
 }
 
-static __attribute__((noinline)) void adjust(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
+static void adjust(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
 {
 	switch (leaf) {
 	case CPUID_FEATURES: features(cpu, regs); break;
@@ -219,16 +219,31 @@ static bool is_adjusted(uint32_t leaf)
 	return leaf - PMUVISOR_CPUID_LEAF < HYPERVISOR_LEAVES;
 }
 
+static void answer(struct regs *guest, const uint32_t regs[4])
+{
+	guest->rax = regs[EAX];
+	guest->rbx = regs[EBX];
+	guest->rcx = regs[ECX];
+	guest->rdx = regs[EDX];
+}
+
+static __attribute__((noinline)) enum verdict answer_adjusted(struct cpu *cpu, uint32_t leaf, uint32_t subleaf)
+{
+	uint32_t regs[4];
+
+	reg_cpuid(leaf, subleaf, regs);
+	adjust(cpu, leaf, subleaf, regs);
+	answer(&cpu->guest, regs);
+	return ADVANCE;
+}
+
 enum verdict guest_cpuid(struct cpu *cpu)
 {
 	uint32_t leaf = (uint32_t)cpu->guest.rax, subleaf = (uint32_t)cpu->guest.rcx, regs[4];
 
-	reg_cpuid(leaf, subleaf, regs);
 	if (is_adjusted(leaf))
-		adjust(cpu, leaf, subleaf, regs);
-	cpu->guest.rax = regs[EAX];
-	cpu->guest.rbx = regs[EBX];
-	cpu->guest.rcx = regs[ECX];
-	cpu->guest.rdx = regs[EDX];
+		return answer_adjusted(cpu, leaf, subleaf);
+	reg_cpuid(leaf, subleaf, regs);
+	answer(&cpu->guest, regs);
 	return ADVANCE;
 }

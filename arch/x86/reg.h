@@ -11,12 +11,13 @@
 #include "arch/x86/paging.h"
 #include "hv/boot_info.h"
 
+/* The halves are in whole registers whose other half is 0: APM Vol. 3, "RDMSR", and so on. */
 static inline uint64_t reg_rdmsr(uint32_t msr)
 {
-	uint32_t low, high;
+	uint64_t low, high;
 
 	asm volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
-	return (uint64_t)high << 32 | low;
+	return high << 32 | low;
 }
 
 static inline void reg_wrmsr(uint32_t msr, uint64_t value)
@@ -26,18 +27,18 @@ static inline void reg_wrmsr(uint32_t msr, uint64_t value)
 
 static inline uint64_t reg_rdpmc(uint32_t counter)
 {
-	uint32_t low, high;
+	uint64_t low, high;
 
 	asm volatile("rdpmc" : "=a"(low), "=d"(high) : "c"(counter));
-	return (uint64_t)high << 32 | low;
+	return high << 32 | low;
 }
 
 static inline uint64_t reg_rdtsc(void)
 {
-	uint32_t low, high;
+	uint64_t low, high;
 
 	asm volatile("rdtsc" : "=a"(low), "=d"(high));
-	return (uint64_t)high << 32 | low;
+	return high << 32 | low;
 }
 
 static inline void reg_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t regs[4])

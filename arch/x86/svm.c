@@ -1,5 +1,5 @@
 /*
- * The SVM side of the seam in hv/cpu.h: enter, decode, finish. svm_setup.c fills the VMCB, svm_event.c answers rare
+ * The SVM side of the seam in hv/cpu.h: enter, decode, carry out. svm_setup.c fills the VMCB, svm_event.c answers rare
  * exits.
  */
 #include "svm.h"
@@ -7,7 +7,7 @@
 #include "guest.h"
 #include "hv/text.h"
 #include "msr.h"
-#include "reg.h"
+#include "arch/x86/reg.h"
 
 #define RFLAGS_TF BIT(8)
 #define RFLAGS_RF BIT(16)
@@ -19,19 +19,12 @@
 #define EXITS_OF_INSTRUCTIONS 0x90u
 #define EXIT_CODE_NONE        BIT(63)
 
-/* Exit code to neutral reason, plus one: what isn't named is unknown. */
+/* Exit code to neutral reason, plus one, of the exits that are nothing but an instruction to be answered. */
 static const uint8_t neutral[EXITS_OF_INSTRUCTIONS] = {
-	[SVM_EXIT_DB] = EXIT_STEP + 1,
-	[SVM_EXIT_RDPMC] = EXIT_RDPMC + 1,
-	[SVM_EXIT_CPUID] = EXIT_CPUID + 1,
-	[SVM_EXIT_INVD] = EXIT_INVD + 1,
-	[SVM_EXIT_INVLPGA] = EXIT_VIRTUALIZATION + 1,
-	[SVM_EXIT_IO] = EXIT_IO + 1,
-	[SVM_EXIT_MSR] = EXIT_RDMSR + 1,
-	[SVM_EXIT_SHUTDOWN] = EXIT_SHUTDOWN + 1,
-	[SVM_EXIT_VMRUN] = EXIT_VIRTUALIZATION + 1,
-	[SVM_EXIT_VMMCALL] = EXIT_HYPERCALL + 1,
-	[SVM_EXIT_VMLOAD... SVM_EXIT_SKINIT] = EXIT_VIRTUALIZATION + 1,
+	[SVM_EXIT_RDPMC] = EXIT_RDPMC + 1,       [SVM_EXIT_CPUID] = EXIT_CPUID + 1,
+	[SVM_EXIT_INVD] = EXIT_INVD + 1,         [SVM_EXIT_INVLPGA] = EXIT_VIRTUALIZATION + 1,
+	[SVM_EXIT_SHUTDOWN] = EXIT_SHUTDOWN + 1, [SVM_EXIT_VMRUN] = EXIT_VIRTUALIZATION + 1,
+	[SVM_EXIT_VMMCALL] = EXIT_HYPERCALL + 1, [SVM_EXIT_VMLOAD... SVM_EXIT_SKINIT] = EXIT_VIRTUALIZATION + 1,
 };
 
 static void apply_intercepts(struct svm_cpu *svm, const struct pmu_gate *gate)
@@ -40,18 +33,19 @@ static void apply_intercepts(struct svm_cpu *svm, const struct pmu_gate *gate)
 	uint32_t wanted = (svm->vmcb.intercept1 & (uint32_t)~changing) | svm_apply_nmi(svm, gate);
 
 	wanted |= (uint32_t)((gate->rdpmc_open ? 0 : INTERCEPT_RDPMC) | (svm->passing ? INTERCEPT_IRET : 0) |
-			     (svm->deadline && !svm->passing ? INTERCEPT_INTR : 0));
+			     (svm->deadline != SVM_NEVER && !svm->passing ? INTERCEPT_INTR : 0));
 	if (wanted == svm->vmcb.intercept1)
 		return;
 	svm->vmcb.intercept1 = wanted;
 	vmcb_dirty(svm, CLEAN_INTERCEPTS);
 }
 
-static void apply_open(struct svm_cpu *svm, bool open)
+static void apply_open(struct svm_cpu *svm, const struct pmu_caps *caps, bool open)
 {
 	if (open == svm->open)
 		return;
 	svm->open = open;
+	svm->tracks_ctrl = open && caps->global;
 	svm->vmcb.msrpm_pa = hv_pa(open ? &svm->msrs_open : &svm->msrs_closed);
 	vmcb_dirty(svm, CLEAN_BITMAPS);
 }
@@ -76,7 +70,7 @@ static void apply_gate(struct cpu *cpu)
 	guest_page_publish(cpu);
 	apply_intercepts(svm, gate);
 	svm_apply_debugctl(cpu, gate);
-	apply_open(svm, gate->open);
+	apply_open(svm, &cpu->pmu.caps, gate->open);
 	if (gate->disguised != svm->disguised)
 		svm_apply_disguised(cpu, gate->disguised);
 	apply_apic(cpu);
@@ -89,6 +83,7 @@ static void decode_io(const struct vmcb *vmcb, struct vm_exit *exit)
 {
 	uint64_t info = vmcb->exit_info1;
 
+	exit->reason = EXIT_IO;
 	exit->address = FIELD_GET(IO_INFO_PORT, info);
 	exit->detail = FIELD_GET(IO_INFO_SIZE, info) | (info & IO_INFO_IN ? EXIT_IO_IN : 0) |
 		       (info & IO_INFO_STRING ? EXIT_IO_STRING : 0);
@@ -115,25 +110,20 @@ static bool decode_page_fault(struct cpu *cpu, struct vm_exit *exit)
 /* EFER has SVM's own bit set behind the guest's back, and SIPIs are SVM's own trouble: only vendor code can answer. */
 static void decode_msr(const struct cpu *cpu, struct vm_exit *exit)
 {
-	exit->detail = svm_of(cpu)->vmcb.exit_info1;
-	if (exit->detail & 1)
-		exit->reason = EXIT_WRMSR;
+	exit->reason = exit->detail & 1 ? EXIT_WRMSR : EXIT_RDMSR;
 	if ((uint32_t)cpu->guest.rcx == MSR_IA32_EFER)
 		exit->reason = EXIT_CONTROL_REGISTER;
 	if ((uint32_t)cpu->guest.rcx == MSR_X2APIC_ICR)
 		exit->reason = EXIT_SIPI;
 }
 
-/* False: nobody else is to hear of this exit. */
-static bool decode(struct cpu *cpu, struct vm_exit *exit)
+static __attribute__((noinline)) bool decode_rare(struct cpu *cpu, struct vm_exit *exit)
 {
 	struct svm_cpu *svm = svm_of(cpu);
-	uint64_t raw = svm->vmcb.exit_code;
 
-	exit->raw = raw;
 	exit->detail = svm->vmcb.exit_info1;
-	exit->reason = raw < ARRAY_SIZE(neutral) && neutral[raw] ? neutral[raw] - 1 : EXIT_UNKNOWN;
-	switch (raw) {
+	exit->reason = EXIT_UNKNOWN;
+	switch (exit->raw) {
 	case SVM_EXIT_MSR: decode_msr(cpu, exit); return true;
 	case SVM_EXIT_IO: decode_io(&svm->vmcb, exit); return true;
 	case SVM_EXIT_NESTED_PAGE_FAULT: return decode_page_fault(cpu, exit);
@@ -151,13 +141,55 @@ static bool decode(struct cpu *cpu, struct vm_exit *exit)
 	}
 }
 
+/* False: nobody else is to hear of this exit. */
+static bool decode(struct cpu *cpu, struct vm_exit *exit)
+{
+	uint64_t raw = svm_of(cpu)->vmcb.exit_code;
+
+	exit->raw = raw;
+	if (raw >= ARRAY_SIZE(neutral) || !neutral[raw])
+		return decode_rare(cpu, exit);
+	exit->reason = neutral[raw] - 1;
+	return true;
+}
+
+/* The counters go on by themselves, but for what only an exit tells. */
+static void exited_pmu(struct cpu *cpu)
+{
+	struct pmu *pmu = &cpu->pmu;
+	uint64_t ctrl;
+
+	pmu->emulated = false;
+	if (pmu_entry_counts(pmu))
+		svm_pmu_entered(cpu);
+	if (!svm_of(cpu)->tracks_ctrl)
+		return;
+	ctrl = reg_rdmsr(MSR_AMD_PERF_GLOBAL_CTL);
+	if (ctrl != pmu->kept.ctrl)
+		svm_pmu_ctrl_written(pmu, ctrl);
+}
+
+/*
+ * Each counter knows its side, so the bits of both stand side by side in the global control register. Where the guest
+ * writes it itself its reads exit, so that it doesn't see those of the host; it was only its writes that took them off.
+ */
+static inline void entering_pmu(struct cpu *cpu)
+{
+	struct pmu *pmu = &cpu->pmu;
+	uint64_t ctrl = pmu->gate.guest_ctrl | pmu->gate.host_ctrl;
+
+	if (pmu->kept.ctrl != ctrl)
+		pmu->ops->enable(ctrl);
+	if ((pmu->kept.entries[0] | pmu->kept.entries[1]) & ctrl & pmu->guest)
+		svm_pmu_entering(cpu);
+}
+
 /* A signal that came in root mode, or whose exit came before it, kept it from entering. False as with decode(). */
 static bool decode_signal(struct cpu *cpu, struct vm_exit *exit)
 {
 	bool exited = svm_of(cpu)->vmcb.exit_code == SVM_EXIT_NMI;
 
-	if (cpu->pmu.caps.nr_gp)
-		svm_pmu_not_entered(cpu);
+	svm_pmu_not_entered(cpu);
 	*exit = (struct vm_exit){ .reason = EXIT_INIT };
 	svm_of(cpu)->vmcb.exit_code = EXIT_CODE_NONE;
 	if (cpu->nmi.init_in_root) {
@@ -182,10 +214,9 @@ static bool exited(struct cpu *cpu, struct vm_exit *exit)
 	svm->faulting = false;
 	cpu->nmi.owed = 0;
 	cpu->guest.rax = svm->vmcb.rax;
-	if (svm->nmi_exits)
+	if (svm->nmi_watched)
 		svm_nmi_exited(cpu);
-	if (cpu->pmu.caps.nr_gp)
-		svm_pmu_exited(cpu);
+	exited_pmu(cpu);
 	return decode(cpu, exit);
 }
 
@@ -200,12 +231,10 @@ void svm_exited(struct cpu *cpu, bool entered)
 		lbr_root_begin(&cpu->pmu);
 	if (entered ? exited(cpu, &exit) : decode_signal(cpu, &exit))
 		answer_exit(cpu, &exit);
-	if (svm_of(cpu)->deadline)
-		svm_look_at_clock(cpu, now);
+	svm_look_at_clock(cpu, now);
 	if (cpu->pmu.gate.dirty)
 		apply_gate(cpu);
-	if (cpu->pmu.caps.nr_gp)
-		svm_pmu_entering(cpu);
+	entering_pmu(cpu);
 	svm_of(cpu)->vmcb.rax = cpu->guest.rax;
 	cpu->time.root += reg_rdtsc();
 }
@@ -215,8 +244,7 @@ static void svm_run(struct cpu *cpu)
 	struct svm_cpu *svm = svm_of(cpu);
 
 	apply_gate(cpu);
-	if (cpu->pmu.caps.nr_gp)
-		svm_pmu_entering(cpu);
+	entering_pmu(cpu);
 	cpu->time.root += reg_rdtsc();
 	svm_enter(cpu, hv_pa(&svm->vmcb), hv_pa(&svm->host));
 }
@@ -239,26 +267,14 @@ static void inject_fault(struct cpu *cpu, uint64_t vector, uint64_t flags)
 	inject(svm, vector, EVENT_EXCEPTION | flags);
 }
 
-static uint64_t next_rip(struct cpu *cpu, const struct vm_exit *exit)
-{
-	const struct svm_cpu *svm = svm_of(cpu);
-
-	if (exit->reason == EXIT_IO)
-		return svm->vmcb.exit_info2;
-	return svm->next_rip ? svm->vmcb.next_rip : svm_find_next_rip(cpu, exit);
-}
-
-/*
- * The instruction has been completed: what completing it would have done to RF, to the interrupt shadow, and to
- * single-stepping happens here too.
- */
-static void advance(struct cpu *cpu, const struct vm_exit *exit)
+/* What completing it would have done to RF, to the interrupt shadow, and to single-stepping happens here too. */
+static void svm_advance(struct cpu *cpu)
 {
 	struct svm_cpu *svm = svm_of(cpu);
 
+	svm->vmcb.rip = svm->next_rip ? svm->vmcb.next_rip : svm_find_next_rip(cpu);
 	if (svm->stepping)
 		svm_step_cancel(cpu);
-	svm->vmcb.rip = next_rip(cpu, exit);
 	svm->vmcb.interrupt_shadow = 0;
 	svm->vmcb.rflags &= ~RFLAGS_RF;
 	if (!(svm->vmcb.rflags & RFLAGS_TF) || cpu->ops->read(cpu, GUEST_DEBUGCTL) & DEBUGCTL_BTF)
@@ -268,16 +284,14 @@ static void advance(struct cpu *cpu, const struct vm_exit *exit)
 	inject(svm, VECTOR_DB, EVENT_EXCEPTION);
 }
 
-static void svm_finish(struct cpu *cpu, const struct vm_exit *exit, enum verdict verdict)
+static void svm_inject(struct cpu *cpu, enum verdict what)
 {
-	switch (__builtin_expect(verdict, ADVANCE)) {
-	case ADVANCE: advance(cpu, exit); break;
-	case INJECT_UD: inject_fault(cpu, VECTOR_UD, 0); break;
-	case INJECT_GP: inject_fault(cpu, VECTOR_GP, EVENT_ERROR_CODE); break;
-	case INJECT_NMI: svm_nmi_inject(cpu); break;
-	case RESUME:
-	case STOP: break;
-	}
+	if (what == INJECT_NMI)
+		svm_nmi_inject(cpu);
+	else if (what == INJECT_UD)
+		inject_fault(cpu, VECTOR_UD, 0);
+	else
+		inject_fault(cpu, VECTOR_GP, EVENT_ERROR_CODE);
 }
 
 static uint64_t svm_read(struct cpu *cpu, enum guest_register reg)
@@ -335,7 +349,8 @@ const struct hv_ops svm_ops = {
 	.cpu_init = svm_cpu_init,
 	.cpu_leave = svm_cpu_leave,
 	.run = svm_run,
-	.finish = svm_finish,
+	.advance = svm_advance,
+	.inject = svm_inject,
 	.nmi_blocked = svm_nmi_blocked,
 	.read = svm_read,
 	.write_debugctl = svm_write_debugctl,

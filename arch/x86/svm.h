@@ -25,6 +25,8 @@ enum svm_apic {
 	APIC_LENT, /* a page of pmuvisor's stands in for it: guest_space_lend() */
 };
 
+#define SVM_NEVER UINT64_MAX
+
 /* Page aligned; zero at first. */
 struct svm_cpu {
 	struct vmcb vmcb;
@@ -33,7 +35,7 @@ struct svm_cpu {
 	struct svm_msr_permission msrs_open, msrs_closed;
 	uint8_t io_permission[3 * 4096];
 	struct guest_space space;
-	uint64_t deadline;            /* of set_timer(), TSC; 0: none */
+	uint64_t deadline;            /* of set_timer(), TSC; SVM_NEVER: none */
 	bool passing;                 /* svm_timer.c: an interrupt is on its way to the guest */
 	uint64_t stepped_from;        /* RFLAGS of before `stepping`, */
 	uint64_t shadow_before;       /* and the interrupt shadow */
@@ -41,11 +43,13 @@ struct svm_cpu {
 	bool vnmi;                    /* the processor knows when the guest can't take an NMI; */
 	bool nmi_masked;              /* without, it can't from the injection to the IRET, */
 	uint64_t iret_rip;            /* which is about to be executed here, if not 0 */
-	bool nmi_exits;               /* as last set */
+	bool nmi_exits;               /* as last set, */
+	bool nmi_watched;             /* and whether something ends with the guest's handler */
 	bool faulting;                /* the event to be injected is the fault of the instruction that exited */
 	uint64_t guarded;             /* counters that exit until the next exit: svm_pmu.c */
 	uint64_t disguised;           /* selectors whose reads exit, as last set */
-	bool open;                    /* the traps as last set */
+	bool open;                    /* the traps as last set: */
+	bool tracks_ctrl;             /* the guest writes the global control register itself */
 	bool next_rip;                /* exits save it */
 	bool lbr;                     /* VMRUN and exits switch DEBUGCTL and the LBRs */
 	bool records;                 /* gate.records and gate.freeze, as last applied */
@@ -106,7 +110,7 @@ bool svm_nmi_blocked(struct cpu *cpu);
 void svm_nmi_inject(struct cpu *cpu);
 /* Returns the intercepts that NMIs need. */
 uint32_t svm_apply_nmi(struct svm_cpu *svm, const struct pmu_gate *gate);
-/* After any exit, while NMIs exit. */
+/* After any exit, while something ends with the guest's handler. */
 void svm_nmi_exited(struct cpu *cpu);
 /* An IRET has exited. True: that was the NMI window's exit. */
 bool svm_nmi_iret(struct cpu *cpu);
@@ -126,14 +130,23 @@ void svm_set_timer(struct cpu *cpu, uint64_t ticks);
 /* An interrupt has exited; and the IRET that ends its handler. */
 void svm_timer_pass(struct cpu *cpu);
 void svm_timer_passed(struct cpu *cpu);
+/* The deadline is over. */
+void svm_timer_over(struct cpu *cpu);
 /* After any exit. */
-void svm_look_at_clock(struct cpu *cpu, uint64_t now);
+static inline void svm_look_at_clock(struct cpu *cpu, uint64_t now)
+{
+	if (now >= svm_of(cpu)->deadline)
+		svm_timer_over(cpu);
+}
 
-/* svm_pmu.c: around each entry, where there are counters. */
-void svm_pmu_exited(struct cpu *cpu);
+/* svm_pmu.c: around an entry that counts as an event of the guest's. */
 void svm_pmu_entering(struct cpu *cpu);
-/* After svm_pmu_entering(), if nothing was entered. */
+/* It was entered and has exited. */
+void svm_pmu_entered(struct cpu *cpu);
+/* Nothing was entered. */
 void svm_pmu_not_entered(struct cpu *cpu);
+/* The guest has written the global control register itself. */
+void svm_pmu_ctrl_written(struct pmu *pmu, uint64_t ctrl);
 /* struct pmu_gate */
 void svm_apply_disguised(struct cpu *cpu, uint64_t disguised);
 
@@ -146,7 +159,7 @@ void svm_apply_debugctl(struct cpu *cpu, const struct pmu_gate *gate);
  * svm_length.c: address of the instruction after the one that exited, without the processor's word for it: found by
  * looking for what may stand before an instruction that is known.
  */
-uint64_t svm_find_next_rip(struct cpu *cpu, const struct vm_exit *exit);
+uint64_t svm_find_next_rip(struct cpu *cpu);
 
 /* svm_entry.asm: enters the guest for the first time and after each exit, with svm_exited() in between. */
 _Noreturn void svm_enter(struct cpu *cpu, uint64_t guest, uint64_t host);

@@ -12,9 +12,9 @@ static bool runs_64_bit_code(const struct vmcb *vmcb)
 }
 
 /* Of these instructions alone, without prefixes: APM Vol. 3. */
-static unsigned opcode_length(enum exit_reason reason)
+static unsigned opcode_length(uint64_t exit_code)
 {
-	return reason == EXIT_HYPERCALL || reason == EXIT_XSETBV ? 3 : 2;
+	return exit_code == SVM_EXIT_VMMCALL ? 3 : 2;
 }
 
 /* APM Vol. 3, "Instruction Prefixes": the legacy ones, and REX, which is last and in 64-bit code alone. */
@@ -51,10 +51,13 @@ static unsigned prefixes(struct cpu *cpu)
 }
 
 /* At 4 GiB the instruction pointer of 32-bit code wraps. */
-uint64_t svm_find_next_rip(struct cpu *cpu, const struct vm_exit *exit)
+uint64_t svm_find_next_rip(struct cpu *cpu)
 {
 	const struct vmcb *vmcb = &svm_of(cpu)->vmcb;
-	uint64_t next = vmcb->rip + prefixes(cpu) + opcode_length(exit->reason);
+	uint64_t next;
 
+	if (vmcb->exit_code == SVM_EXIT_IO)
+		return vmcb->exit_info2;
+	next = vmcb->rip + prefixes(cpu) + opcode_length(vmcb->exit_code);
 	return runs_64_bit_code(vmcb) ? next : next & BITS(31, 0);
 }

@@ -75,6 +75,7 @@ uint32_t svm_apply_nmi(struct svm_cpu *svm, const struct pmu_gate *gate)
 		vmcb_dirty(svm, CLEAN_INT_CTL);
 	}
 	svm->nmi_exits = exits;
+	svm->nmi_watched = svm->iret_rip || (exits && !gate->nmi_exits);
 	exits |= svm->apic_step || !svm->init_redirected; /* svm_startup.c */
 	return (uint32_t)((exits ? INTERCEPT_NMI : 0) | (needs_iret(svm, gate) ? INTERCEPT_IRET : 0));
 }
@@ -88,7 +89,7 @@ void svm_nmi_exited(struct cpu *cpu)
 		svm->nmi_masked = false;
 		svm->iret_rip = 0;
 	}
-	cpu->pmu.gate.dirty |= !cpu->pmu.gate.nmi_exits && !is_handling(svm);
+	cpu->pmu.gate.dirty |= !is_handling(svm);
 }
 
 bool svm_nmi_iret(struct cpu *cpu)

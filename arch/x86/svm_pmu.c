@@ -65,27 +65,8 @@ static void unguard(struct cpu *cpu)
 	vmcb_dirty(svm, CLEAN_INTERCEPTS);
 }
 
-/* While open, the guest writes the global control register itself. */
-static void track_ctrl(struct pmu *pmu)
+void svm_pmu_entered(struct cpu *cpu)
 {
-	uint64_t ctrl = pmu->ops->enabled();
-
-	if (ctrl & ~pmu->controls)
-		pmu->stats.hidden_writes++;
-	pmu->gate.guest_ctrl = ctrl & pmu->controls;
-	if (pmu->gate.host_ctrl & ~ctrl)
-		pmu->ops->enable(ctrl | pmu->gate.host_ctrl);
-}
-
-void svm_pmu_exited(struct cpu *cpu)
-{
-	struct pmu *pmu = &cpu->pmu;
-
-	if (svm_of(cpu)->open && pmu->caps.global)
-		track_ctrl(pmu);
-	pmu->emulated = false;
-	if (!(pmu->taken | pmu->ahead | pmu->suspended))
-		return;
 	pmu_entered(cpu);
 	if (svm_of(cpu)->guarded)
 		unguard(cpu);
@@ -93,33 +74,26 @@ void svm_pmu_exited(struct cpu *cpu)
 
 void svm_pmu_not_entered(struct cpu *cpu)
 {
-	if (cpu->pmu.taken | cpu->pmu.ahead | cpu->pmu.suspended)
+	if (pmu_entry_counts(&cpu->pmu))
 		pmu_not_entered(cpu);
 	if (svm_of(cpu)->guarded)
 		unguard(cpu);
 }
 
-/*
- * Each counter knows its side, so the bits of both can stand side by side; but not in a register that the guest reads
- * and writes itself.
- */
-static uint64_t entry_ctrl(const struct pmu *pmu)
+void svm_pmu_ctrl_written(struct pmu *pmu, uint64_t ctrl)
 {
-	const struct pmu_gate *gate = &pmu->gate;
+	struct pmu_gate *gate = &pmu->gate;
 
-	return gate->open && pmu->caps.global ? gate->guest_ctrl : gate->guest_ctrl | gate->host_ctrl;
+	if (ctrl & ~(pmu->controls | gate->host_ctrl))
+		pmu->stats.hidden_writes++;
+	gate->guest_ctrl = ctrl & pmu->controls;
+	pmu->ops->enable(gate->guest_ctrl | gate->host_ctrl);
 }
 
 void svm_pmu_entering(struct cpu *cpu)
 {
-	struct pmu *pmu = &cpu->pmu;
-	uint64_t ctrl = entry_ctrl(pmu), ahead;
+	uint64_t ahead = pmu_entering(cpu, svm_nmi_comes_first(svm_of(cpu)));
 
-	if (pmu->kept.ctrl != ctrl)
-		pmu->ops->enable(ctrl);
-	if (!((pmu->kept.entries[0] | pmu->kept.entries[1]) & ctrl & pmu->guest))
-		return;
-	ahead = pmu_entering(cpu, svm_nmi_comes_first(svm_of(cpu)));
 	if (ahead)
 		guard(cpu, ahead);
 }

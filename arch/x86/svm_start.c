@@ -70,6 +70,7 @@ int svm_cpu_init(struct cpu *cpu, struct handoff *handoff)
 	reg_wrmsr(MSR_AMD_VM_CR, reg_rdmsr(MSR_AMD_VM_CR) | VM_CR_INIT_REDIRECTION);
 	svm->init_redirected = reg_rdmsr(MSR_AMD_VM_CR) & VM_CR_INIT_REDIRECTION;
 	vmsave(hv_pa(&svm->host));
+	svm_set_timer(cpu, 0);
 	svm_setup(cpu, handoff, firmware);
 	svm_startup_init(cpu);
 	return 0;

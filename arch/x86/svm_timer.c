@@ -18,10 +18,10 @@ static void set_passing(struct cpu *cpu, bool passing)
 void svm_set_timer(struct cpu *cpu, uint64_t ticks)
 {
 	struct svm_cpu *svm = svm_of(cpu);
-	bool was_set = svm->deadline;
+	bool was_set = svm->deadline != SVM_NEVER;
 
-	svm->deadline = ticks ? reg_rdtsc() + ticks : 0;
-	if (was_set != (svm->deadline != 0))
+	svm->deadline = ticks ? reg_rdtsc() + ticks : SVM_NEVER;
+	if (was_set != (ticks != 0))
 		set_passing(cpu, false);
 }
 
@@ -37,14 +37,9 @@ void svm_timer_passed(struct cpu *cpu)
 	set_passing(cpu, false);
 }
 
-void svm_look_at_clock(struct cpu *cpu, uint64_t now)
+void svm_timer_over(struct cpu *cpu)
 {
-	const struct vm_exit exit = { .reason = EXIT_TIMER };
-	struct svm_cpu *svm = svm_of(cpu);
-
-	if (!svm->deadline || now < svm->deadline)
-		return;
 	timer_tick(cpu); /* which sets it anew */
 	/* Not an exit of its own: NMIs that it has decided are nobody's to deliver otherwise. */
-	answer_rest(cpu, &exit);
+	answer_rest(cpu);
 }

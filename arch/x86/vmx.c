@@ -1,5 +1,5 @@
 /*
- * The VMX side of the seam in hv/cpu.h: enter, decode, finish. vmx_setup.c fills the VMCS, vmx_event.c answers rare
+ * The VMX side of the seam in hv/cpu.h: enter, decode, carry out. vmx_setup.c fills the VMCS, vmx_event.c answers rare
  * exits.
  */
 #include "cpu_area.h"
@@ -293,14 +293,15 @@ static void advance_rip(void)
 }
 
 /*
- * The instruction has been completed: what completing it would have done to RF, to blocking by STI and MOV SS, and to
- * single-stepping happens here too. SDM Vol. 3A, "Single-Step Exception Condition"; with BTF only branches trap.
+ * What completing it would have done to RF, to blocking by STI and MOV SS, and to single-stepping happens here too. SDM
+ * Vol. 3A, "Single-Step Exception Condition"; with BTF only branches trap.
  */
-static void advance(void)
+static void vmx_advance(struct cpu *cpu)
 {
 	uint64_t rflags = vmcs_read(VMCS_GUEST_RFLAGS);
 	uint64_t blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
 
+	(void)cpu;
 	advance_rip();
 	if (blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS))
 		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
@@ -320,19 +321,14 @@ static void inject_fault(struct cpu *cpu, uint64_t vector, uint64_t flags)
 	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, vector | INTERRUPTION_EXCEPTION | INTERRUPTION_VALID | flags);
 }
 
-static void vmx_finish(struct cpu *cpu, const struct vm_exit *exit, enum verdict verdict)
+static void vmx_inject(struct cpu *cpu, enum verdict what)
 {
-	(void)exit;
-	switch (__builtin_expect(verdict, ADVANCE)) {
-	case ADVANCE: advance(); break;
-	case INJECT_UD: inject_fault(cpu, VECTOR_UD, 0); break;
-	case INJECT_GP: inject_fault(cpu, VECTOR_GP, INTERRUPTION_ERROR_CODE); break;
-	case INJECT_NMI:
+	if (what == INJECT_NMI)
 		vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, VECTOR_NMI | INTERRUPTION_NMI | INTERRUPTION_VALID);
-		break;
-	case RESUME:
-	case STOP: break;
-	}
+	else if (what == INJECT_UD)
+		inject_fault(cpu, VECTOR_UD, 0);
+	else
+		inject_fault(cpu, VECTOR_GP, INTERRUPTION_ERROR_CODE);
 }
 
 /*
@@ -425,7 +421,8 @@ const struct hv_ops vmx_ops = {
 	.cpu_init = vmx_cpu_init,
 	.cpu_leave = vmx_cpu_leave,
 	.run = vmx_run,
-	.finish = vmx_finish,
+	.advance = vmx_advance,
+	.inject = vmx_inject,
 	.nmi_blocked = vmx_nmi_blocked,
 	.read = vmx_read,
 	.write_debugctl = vmx_write_debugctl,

@@ -247,8 +247,10 @@ struct processor *hardware_processor(void)
 static void note_exit(void)
 {
 	struct pmu *pmu = &hw.cpu.pmu;
-	uint64_t enable;
+	uint64_t enable, ctrl;
 
+	if (hw.applied.open && pmu->ops == &pmu_amd && processor_rdmsr(&hw.guest, MSR_AMD_PERF_GLOBAL_CTL, &ctrl))
+		pmu->gate.guest_ctrl = ctrl & pmu->controls;
 	pmu->lbr.now |= pmu->lbr.root && !pmu->lbr.guests;
 	if (hw.applied.pebs_active && processor_rdmsr(&hw.guest, MSR_IA32_PEBS_ENABLE, &enable))
 		pebs_exited(pmu, enable);

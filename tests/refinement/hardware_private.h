@@ -71,7 +71,7 @@ void root_instructions(void);
 /* resident.c */
 void resident_start(const struct plan *plan);
 /* pmuvisor has answered an exit. */
-void resident_finish(enum verdict verdict);
+void resident_carry_out(enum verdict verdict);
 
 /* svm.c: gives pmuvisor SVM as its vendor's. */
 void svm_world_prepare(struct cpu *cpu);

@@ -78,29 +78,28 @@ void stop_on_exit(struct cpu *cpu, const struct vm_exit *exit)
 	difference("pmuvisor stops at an exit for reason %d", (int)exit->reason);
 }
 
-void stop_on_shutdown(struct cpu *cpu)
-{
-	(void)cpu;
-	difference("pmuvisor thinks the guest shut down");
-}
-
-void resident_finish(enum verdict verdict)
+void resident_carry_out(enum verdict verdict)
 {
 	if (verdict == ADVANCE || verdict == INJECT_GP)
 		hw.at_commit = hw.at_retirement = hardware_arrivals();
 	if (verdict == ADVANCE)
 		hw.guest.rip += PROCESSOR_INSTRUCTION;
-	if (verdict != INJECT_NMI &&
-	    verdict != RESUME) /* which is also what an NMI on the way back to the guest gets */
+	if (verdict != INJECT_NMI)
 		hw.verdict = verdict;
 }
 
-static void finish(struct cpu *cpu, const struct vm_exit *exit, enum verdict verdict)
+static void advance(struct cpu *cpu)
 {
-	(void)cpu, (void)exit;
-	resident_finish(verdict);
-	hw.inject_nmi |= verdict == INJECT_NMI;
-	hw.inject_fault |= verdict == INJECT_GP;
+	(void)cpu;
+	resident_carry_out(ADVANCE);
+}
+
+static void inject(struct cpu *cpu, enum verdict what)
+{
+	(void)cpu;
+	resident_carry_out(what);
+	hw.inject_nmi |= what == INJECT_NMI;
+	hw.inject_fault |= what == INJECT_GP;
 }
 
 static bool nmi_blocked(struct cpu *cpu)
@@ -141,7 +140,8 @@ void resident_start(const struct plan *plan)
 {
 	static const struct hv_ops ops = {
 		.name = "refinement",
-		.finish = finish,
+		.advance = advance,
+		.inject = inject,
 		.nmi_blocked = nmi_blocked,
 		.read = read_guest,
 		.write_debugctl = write_debugctl,

@@ -90,16 +90,13 @@ void svm_timer_passed(struct cpu *cpu)
 	(void)cpu;
 }
 
-void svm_look_at_clock(struct cpu *cpu, uint64_t now)
+void svm_timer_over(struct cpu *cpu)
 {
-	const struct vm_exit exit = { .reason = EXIT_TIMER };
-
-	(void)now;
 	if (!clock_rings)
 		return;
 	clock_rings = false;
 	timer_tick(cpu);
-	answer_rest(cpu, &exit);
+	answer_rest(cpu);
 }
 
 _Noreturn void svm_enter(struct cpu *cpu, uint64_t guest, uint64_t host)
@@ -210,7 +207,7 @@ static void world_boundary(void)
 }
 
 /* "Event Injection" */
-static void inject(void)
+static void injected(void)
 {
 	uint64_t event = svm.vmcb.event;
 
@@ -262,7 +259,7 @@ static void enter(void)
 	if (virtual_nmis())
 		hw.guest.nmi_blocked = svm.vmcb.int_ctl & V_NMI_MASK;
 	hw.virtual_nmis = virtual_nmis();
-	inject();
+	injected();
 	hardware_note_pmi();
 	note_intercepts();
 }
@@ -310,12 +307,18 @@ static bool world_traps(uint32_t msr, enum msr_trap access)
 	return true;
 }
 
-static void finish(struct cpu *cpu, const struct vm_exit *exit, enum verdict verdict)
+static void advance(struct cpu *cpu)
 {
-	resident_finish(verdict);
-	svm_ops.finish(cpu, exit, verdict);
+	resident_carry_out(ADVANCE);
+	svm_ops.advance(cpu);
+}
+
+static void inject(struct cpu *cpu, enum verdict what)
+{
+	resident_carry_out(what);
+	svm_ops.inject(cpu, what);
 	/* An NMI in place of the fault: the instruction comes again. */
-	if (verdict == INJECT_NMI && (svm.vmcb.event & EVENT_TYPE) == EVENT_NMI && hw.verdict == INJECT_GP)
+	if (what == INJECT_NMI && (svm.vmcb.event & EVENT_TYPE) == EVENT_NMI && hw.verdict == INJECT_GP)
 		hw.verdict = RESUME;
 }
 
@@ -344,7 +347,8 @@ void svm_world_prepare(struct cpu *cpu)
 	clock_rings = pushed_tf = false;
 	pmu_model_svme(hw.guest.model, true);
 	ops = svm_ops;
-	ops.finish = finish;
+	ops.advance = advance;
+	ops.inject = inject;
 	cpu->ops = &ops;
 	cpu->vendor = (struct vendor_cpu *)&svm;
 	cpu->blocks_exits = !svm.vnmi;
