@@ -45,13 +45,12 @@ static uint64_t nanoseconds(const struct cpu *cpu, uint64_t ticks)
 	return ticks / hz * second + ticks % hz * second / hz;
 }
 
-/* Of all time. */
-static void put_last(const struct cpu *cpu, uint64_t ticks, struct text *text)
+static void put_last(const struct cpu *cpu, uint64_t ticks, uint64_t whole, struct text *text)
 {
 	text_string(text, ",");
 	text_number(text, nanoseconds(cpu, ticks));
 	text_string(text, ",");
-	text_hundredths(text, ticks, dump.shown->all_ticks);
+	text_hundredths(text, ticks, whole);
 	text_string(text, ",,\n");
 }
 
@@ -79,11 +78,11 @@ static void put_name(const struct config_event *event, struct text *text)
 	text_digits(text, (uint64_t)event->umask << 8 | event->event, 4);
 }
 
-static void put_modifiers(const struct config_event *event, struct text *text)
+static void put_modifiers(const struct config_event *event, const char *separator, struct text *text)
 {
 	if ((event->user && event->kernel) && (event->guest && event->host))
 		return;
-	text_string(text, ":");
+	text_string(text, separator);
 	if (!(event->user && event->kernel))
 		text_string(text, event->user ? "u" : "k");
 	if (!(event->guest && event->host))
@@ -102,8 +101,28 @@ static void line_event(const struct cpu *cpu, unsigned n, struct text *text)
 
 	put_first(cpu, dump.shown->counts[n], text);
 	put_name(event, text);
-	put_modifiers(event, text);
-	put_last(cpu, dump.shown->all_ticks - dump.shown->pmu.paused_tsc, text);
+	put_modifiers(event, ":", text);
+	put_last(cpu, dump.shown->all_ticks - dump.shown->pmu.paused_tsc, dump.shown->all_ticks, text);
+}
+
+static unsigned nr_guest_events(const struct cpu *cpu)
+{
+	(void)cpu;
+	return (unsigned)dump.report.nr_guest_events;
+}
+
+/* The guest may open the same event twice: each is of a PMU of its own. */
+static void line_guest_event(const struct cpu *cpu, unsigned n, struct text *text)
+{
+	const struct report_guest_event *event = &dump.report.guest_events[n];
+
+	put_first(cpu, event->counts.count, text);
+	text_string(text, "guest-event-");
+	text_number(text, event->id);
+	text_string(text, "/");
+	put_name(&event->config, text);
+	put_modifiers(&event->config, "/", text);
+	put_last(cpu, event->counts.running, event->counts.enabled, text);
 }
 
 static void put_other(const struct cpu *cpu, uint64_t value, const char *kind, const char *name, struct text *text)
@@ -113,7 +132,7 @@ static void put_other(const struct cpu *cpu, uint64_t value, const char *kind, c
 	text_string(text, kind);
 	text_string(text, name);
 	text_string(text, "/");
-	put_last(cpu, dump.shown->all_ticks, text);
+	put_last(cpu, dump.shown->all_ticks, dump.shown->all_ticks, text);
 }
 
 static unsigned nr_reasons(const struct cpu *cpu)
@@ -150,6 +169,7 @@ static void line_end(const struct cpu *cpu, struct text *text)
 const struct dump_section dump_csv_sections[] = {
 	{ .one = line_header },
 	{ .lines = nr_events, .each = line_event },
+	{ .lines = nr_guest_events, .each = line_guest_event },
 	{ .lines = nr_reasons, .each = line_exits },
 	{ .lines = nr_others, .each = line_other },
 	{ .one = line_end },

@@ -578,6 +578,32 @@ static void fields_of_perf_stat(void **state)
 	assert_string_equal(output, csv_dump);
 }
 
+/* Between the host's and what pmuvisor did; ticks are half nanoseconds here. */
+static void fields_of_the_guest_s_events(void **state)
+{
+	static const struct config_event branches = { .name = "branches", .user = true, .guest = true };
+	static const struct config_event raw = { .name = "event=0xd1,umask=0x1",
+						 .event = 0xd1,
+						 .umask = 1,
+						 .user = true,
+						 .kernel = true,
+						 .guest = true,
+						 .host = true };
+
+	(void)state;
+	fill();
+	boot->config.dump_csv = true;
+	cpus[0].guest_events.open = BIT(2) | BIT(15);
+	cpus[0].guest_events.event[2] = (struct guest_event){ .config = branches, .counter = 7 };
+	cpus[0].guest_events.event[15] = (struct guest_event){ .config = raw, .counter = PMU_NO_COUNTER };
+	dump_request(&cpus[0]);
+	tick_until_done();
+	assert_non_null(strstr(output, ",,\n"
+				       "CPU0,102,,guest-event-2/branches/uG,76,75.24,,\n"
+				       "CPU0,115,,guest-event-15/r01d1,82,76.74,,\n"
+				       "CPU0,"));
+}
+
 /* Nothing else follows what each CPU counted. */
 static void fields_of_two_cpus(void **state)
 {
@@ -1021,6 +1047,7 @@ int main(void)
 		cmocka_unit_test_setup(every_exit_has_a_name, setup),
 		cmocka_unit_test_setup(samples_are_announced, setup),
 		cmocka_unit_test_setup(fields_of_perf_stat, setup),
+		cmocka_unit_test_setup(fields_of_the_guest_s_events, setup),
 		cmocka_unit_test_setup(fields_of_two_cpus, setup),
 		cmocka_unit_test_setup(enough_samples_are_sent, setup),
 		cmocka_unit_test_setup(samples_do_not_fill_the_queue, setup),
