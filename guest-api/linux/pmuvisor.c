@@ -5,9 +5,12 @@
  *
  * Statistics run freely: an event is the difference of two calls. Events are opened when perf puts one on this CPU and
  * closed when it takes it off, so both kinds work for a CPU and for a task. perf has no turns for such a PMU, and could
- * not be told of pmuvisor's: what finds no counter isn't counted, and says so.
+ * not be told of pmuvisor's: what finds no counter isn't counted, and says so. What an event has counted is read from the
+ * CPU's page, where that has the count of the moment; else, and without the page, by a call.
  */
 #include <linux/bitfield.h>
+#include <linux/cpuhotplug.h>
+#include <linux/io.h>
 #include <linux/module.h>
 #include <linux/percpu.h>
 #include <linux/perf_event.h>
@@ -20,7 +23,9 @@
 #define CONFIG_PERFS     (PMUVISOR_EVENT_USER | PMUVISOR_EVENT_KERNEL | PMUVISOR_EVENT_PMI)
 
 static u32 features;
+static enum cpuhp_state online_state;
 static DEFINE_PER_CPU(unsigned int, pmuvisor_used); /* counters */
+static DEFINE_PER_CPU(struct pmuvisor_page *, pmuvisor_page);
 
 static s64 call(struct pmuvisor_registers *regs, u64 operation, u64 rdx)
 {
@@ -34,12 +39,22 @@ static bool is_statistic(const struct perf_event *event)
 	return event->attr.config & CONFIG_STATISTIC;
 }
 
+static bool is_on_page(const struct perf_event *event, struct pmuvisor_counts *counts)
+{
+	const struct pmuvisor_page *page = this_cpu_read(pmuvisor_page);
+
+	return page && pmuvisor_page_read(page, event->hw.idx, true, counts) == 1;
+}
+
 /* On the CPU that the event is on. */
 static u64 counted(const struct perf_event *event)
 {
 	struct pmuvisor_registers regs = { 0 };
+	struct pmuvisor_counts counts;
 	s64 error;
 
+	if (!is_statistic(event) && is_on_page(event, &counts))
+		return counts.count;
 	if (is_statistic(event))
 		error = call(&regs, PMUVISOR_CALL_STATISTIC, FIELD_GET(CONFIG_STATISTIC, event->attr.config) - 1);
 	else
@@ -271,19 +286,49 @@ static struct pmu pmuvisor_pmu = {
 	.read = pmuvisor_read,
 };
 
+/* These two on the CPU itself. */
+static int pmuvisor_online(unsigned int cpu)
+{
+	struct pmuvisor_registers regs = { 0 };
+
+	if (!call(&regs, PMUVISOR_CALL_PAGE, 1))
+		this_cpu_write(pmuvisor_page, memremap(regs.rdx, sizeof(struct pmuvisor_page), MEMREMAP_WB));
+	return 0;
+}
+
+static int pmuvisor_offline(unsigned int cpu)
+{
+	struct pmuvisor_registers regs = { 0 };
+	struct pmuvisor_page *page = this_cpu_xchg(pmuvisor_page, NULL);
+
+	call(&regs, PMUVISOR_CALL_PAGE, 0);
+	if (page)
+		memunmap(page);
+	return 0;
+}
+
 static int __init pmuvisor_init(void)
 {
 	struct pmuvisor_leaf calls;
+	int state, error;
 
 	if (!boot_cpu_has(X86_FEATURE_HYPERVISOR) || !pmuvisor_find(&calls))
 		return -ENODEV;
 	features = calls.ebx;
-	return perf_pmu_register(&pmuvisor_pmu, "pmuvisor", -1);
+	state = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "pmuvisor:online", pmuvisor_online, pmuvisor_offline);
+	if (state < 0)
+		return state;
+	online_state = state;
+	error = perf_pmu_register(&pmuvisor_pmu, "pmuvisor", -1);
+	if (error)
+		cpuhp_remove_state(online_state);
+	return error;
 }
 
 static void __exit pmuvisor_exit(void)
 {
 	perf_pmu_unregister(&pmuvisor_pmu);
+	cpuhp_remove_state(online_state);
 }
 
 module_init(pmuvisor_init);
