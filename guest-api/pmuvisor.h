@@ -39,6 +39,7 @@ typedef long long pmuvisor_s64;
 #define PMUVISOR_VERSION                0x00010001u /* 1.1 */
 
 #define PMUVISOR_FEATURE_VMMCALL 0x1u /* the instruction is VMMCALL */
+#define PMUVISOR_FEATURE_SAMPLES 0x2u /* PMUVISOR_CALL_SAMPLE has samples to give */
 
 /*
  * CPUID leaf 0x40000002, events, of the CPU it is executed on: EAX = how many may be open at a time, EBX = how many can
@@ -63,7 +64,9 @@ typedef long long pmuvisor_s64;
 #define PMUVISOR_E_PERIOD          (-5)  /* too short, or above 2^47 - 1, or none where a PMI is asked for */
 #define PMUVISOR_E_ID              (-6)  /* no event of that number is open on this CPU; or no number is given */
 #define PMUVISOR_E_FULL            (-7)  /* as many events are open as may be */
+#define PMUVISOR_E_NONE            (-8)  /* there is none now */
 #define PMUVISOR_E_COUNTERS        (-64) /* the host has left no counter for it */
+#define PMUVISOR_E_SAMPLES         (-65) /* the host takes no samples for the guest */
 #define PMUVISOR_E_IS_HOSTS(error) ((error) <= -64)
 
 /*
@@ -102,6 +105,14 @@ typedef long long pmuvisor_s64;
  * it should get where nothing changes, a 1000th of a second at least. Returns the page's guest-physical address in RDX.
  */
 #define PMUVISOR_CALL_PAGE 11u
+/*
+ * Takes this CPU's oldest sample: where an overflow of a host event with a period found the processor. Returns RDX = TSC,
+ * RSI = RIP, RDI = CR3, RBX = PMUVISOR_SAMPLE_*.
+ */
+#define PMUVISOR_CALL_SAMPLE 32u
+/* RDX = n: of the sample that was taken last, two branches, from the n-th newest on, counted from 0. Returns RDX = from
+ * where, RSI = where to, and RDI, RBX = the same of the next, 0 if there is none. */
+#define PMUVISOR_CALL_BRANCHES 33u
 
 /* What an event counts: by name, or the event and unit mask of the processor's manual. One of each pair at least. */
 #define PMUVISOR_EVENT_SELECT       0xffull
@@ -118,6 +129,11 @@ typedef long long pmuvisor_s64;
 #define PMUVISOR_NAME_BRANCHES      3u
 #define PMUVISOR_NAME_BRANCH_MISSES 4u
 #define PMUVISOR_NAME_LLC_MISSES    5u
+
+#define PMUVISOR_SAMPLE_EVENT    0xffull     /* its number in the configuration, counted from 0 */
+#define PMUVISOR_SAMPLE_CPL      0x300ull    /* the guest's */
+#define PMUVISOR_SAMPLE_ROOT     0x400ull    /* in pmuvisor: RIP is its own, CR3 the guest's */
+#define PMUVISOR_SAMPLE_BRANCHES 0xff0000ull /* how many it has */
 
 /* Time is in ticks of the time-stamp counter. */
 #define PMUVISOR_STAT_TICKS            0u  /* since pmuvisor started here */
@@ -157,7 +173,9 @@ typedef long long pmuvisor_s64;
 #define PMUVISOR_EXIT_HIDDEN_MEMORY    17u
 #define PMUVISOR_EXIT_APIC_ACCESS      18u
 #define PMUVISOR_EXIT_SIPI             19u
-#define PMUVISOR_STATISTICS            36u
+#define PMUVISOR_STAT_SAMPLES          36u /* taken by pmuvisor; */
+#define PMUVISOR_STAT_SAMPLES_LOST     37u /* those beside them that found no room */
+#define PMUVISOR_STATISTICS            38u
 
 /*
  * A CPU's events, for it and others to read, not to write: who writes to the page finds ones there from then on. `rdpmc`

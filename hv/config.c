@@ -93,11 +93,14 @@ static bool parse_lbr(struct parser *p, char *value)
 
 static bool parse_samples(struct parser *p, char *value)
 {
-	bool serial;
+	static const char *const words[] = {
+		[CONFIG_SAMPLES_OFF] = "off", [CONFIG_SAMPLES_SERIAL] = "serial", [CONFIG_SAMPLES_GUEST] = "guest"
+	};
+	unsigned chosen;
 
-	if (!parse_choice(p, value, "off", "serial", &serial))
+	if (!parse_one_of(p, value, words, &chosen))
 		return false;
-	p->config->samples = serial ? CONFIG_SAMPLES_SERIAL : CONFIG_SAMPLES_OFF;
+	p->config->samples = (enum config_samples)chosen;
 	return true;
 }
 
@@ -138,7 +141,7 @@ static bool parse_serial(struct parser *p, char *value)
 	/* Dumps and samples that an earlier source asked for go with the port; those of this source clash. */
 	if (!port && !p->seen[KEY_DUMP])
 		p->config->dump_ms = 0;
-	if (!port && !p->seen[KEY_SAMPLES])
+	if (!port && !p->seen[KEY_SAMPLES] && p->config->samples == CONFIG_SAMPLES_SERIAL)
 		p->config->samples = CONFIG_SAMPLES_OFF;
 	return true;
 }
@@ -287,7 +290,7 @@ static bool check_together(struct parser *p)
 
 	if (!config->serial_port && config->dump_ms)
 		return clash(p, KEY_SERIAL, KEY_DUMP, ": without a serial port there is nothing to dump to.");
-	if (!config->serial_port && config->samples)
+	if (!config->serial_port && config->samples == CONFIG_SAMPLES_SERIAL)
 		return clash(p, KEY_SERIAL, KEY_SAMPLES,
 			     ": without a serial port there is nothing to send samples to.");
 	if (config->sample_branches && config->lbr == CONFIG_LBR_GUEST)

@@ -29,7 +29,7 @@ enum config_rdpmc { CONFIG_RDPMC_TRAP, CONFIG_RDPMC_DIRECT };
 enum config_lbr { CONFIG_LBR_GUEST, CONFIG_LBR_HOST, CONFIG_LBR_BOTH };
 
 /* Where samples of the events with a period go. */
-enum config_samples { CONFIG_SAMPLES_OFF, CONFIG_SAMPLES_SERIAL };
+enum config_samples { CONFIG_SAMPLES_OFF, CONFIG_SAMPLES_SERIAL, CONFIG_SAMPLES_GUEST };
 
 enum config_pebs { CONFIG_PEBS_AUTO, CONFIG_PEBS_ON, CONFIG_PEBS_OFF };
 

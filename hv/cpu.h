@@ -10,6 +10,7 @@
 #include "exit.h"
 #include "guest_event.h"
 #include "guest_page.h"
+#include "guest_sample.h"
 #include "pmu.h"
 #include "report.h"
 #include "timer.h"
@@ -82,6 +83,7 @@ struct cpu {
 	struct timer timer;
 	struct guest_events guest_events;
 	struct guest_page page;
+	struct guest_sample guest_sample;
 	struct vendor_cpu *vendor;
 	struct handoff *handoff; /* where it started from, while platform_knows_loader() */
 };

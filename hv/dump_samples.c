@@ -8,11 +8,16 @@
 #include "arch/x86/uart.h"
 #include "frame.h"
 
+static bool is_sent(const struct cpu *cpu)
+{
+	return cpu->boot->config.samples == CONFIG_SAMPLES_SERIAL;
+}
+
 bool dump_samples_due(const struct cpu *cpu)
 {
 	const struct sample_ring *ring = sample_ring_of(cpu);
 
-	return ring && sample_waiting(ring) >= SAMPLE_ENOUGH;
+	return is_sent(cpu) && sample_waiting(ring) >= SAMPLE_ENOUGH;
 }
 
 /* Those of the next CPU first, so that none has to wait for all of another's. */
@@ -45,7 +50,7 @@ static bool choose_old(const struct cpu *cpu)
 
 void dump_samples_begin(const struct cpu *cpu)
 {
-	dump.samples = (struct dump_samples){ .old = cpu->boot->sample_rings && !dump.start };
+	dump.samples = (struct dump_samples){ .old = is_sent(cpu) && !dump.start };
 }
 
 bool dump_samples_send(const struct cpu *cpu)
@@ -53,7 +58,7 @@ bool dump_samples_send(const struct cpu *cpu)
 	static char line[FRAME_LINE_MAX];
 	struct text text = { line, line + sizeof(line) };
 
-	if (!cpu->boot->sample_rings || (dump.active && !dump.samples.old))
+	if (!is_sent(cpu) || (dump.active && !dump.samples.old))
 		return false;
 	if (console_queued() >= UART_FIFO)
 		return true;
@@ -72,7 +77,7 @@ void dump_look(struct cpu *cpu)
 {
 	uint64_t patience = 0;
 
-	if (!cpu->boot->sample_rings || cpu->nmi.pending || !timer_is_due(cpu, TIMER_DUMP))
+	if (!is_sent(cpu) || cpu->nmi.pending || !timer_is_due(cpu, TIMER_DUMP))
 		return;
 	if (sample_waiting(sample_ring_of(cpu)) < SAMPLE_SLOTS / 4)
 		patience = PATIENCE * console_fifo_ticks(cpu->boot->tsc_hz);

@@ -93,6 +93,12 @@ void host_events_program(struct pmu *pmu)
 		start(pmu, &pmu->events[i], 0);
 }
 
+/* Opened by the guest, whose page tells of it. */
+static bool is_guests(const struct pmu *pmu, const struct pmu_host_event *event)
+{
+	return event >= pmu->events + pmu->nr_events;
+}
+
 /* Goes on from `value`, which lies past the wrap, towards the next multiple of the period. */
 static void reload(struct pmu *pmu, struct pmu_host_event *event, uint64_t value)
 {
@@ -105,6 +111,7 @@ static void reload(struct pmu *pmu, struct pmu_host_event *event, uint64_t value
 	}
 	event->overflows += 1 + value / period;
 	pmu->told |= event->tells;
+	pmu->gate.dirty |= is_guests(pmu, event);
 	start_at(pmu, event, value % period - period);
 }
 

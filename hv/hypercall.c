@@ -112,6 +112,8 @@ static int64_t answer(struct cpu *cpu)
 	case PMUVISOR_CALL_PAGE:
 	case PMUVISOR_CALL_RESET: return change_events(cpu);
 	case PMUVISOR_CALL_READ: return read_event(cpu);
+	case PMUVISOR_CALL_SAMPLE: return guest_sample_take(cpu);
+	case PMUVISOR_CALL_BRANCHES: return guest_sample_branches(cpu);
 	default: return PMUVISOR_E_OPERATION;
 	}
 }

@@ -1,6 +1,7 @@
 #include "statistic.h"
 #include "arch/x86/reg.h"
 #include "guest-api/pmuvisor.h"
+#include "sample.h"
 
 /* Those that are counted; the others are worked out. */
 static const size_t counted[PMUVISOR_STATISTICS] = {
@@ -42,7 +43,7 @@ static const size_t counted[PMUVISOR_STATISTICS] = {
 	EXIT(SIPI),
 #undef EXIT
 };
-_Static_assert(PMUVISOR_STATISTICS == PMUVISOR_STAT_EXIT(EXIT_REASONS), "every reason has a number, none twice");
+_Static_assert(PMUVISOR_STAT_SAMPLES == PMUVISOR_STAT_EXIT(EXIT_REASONS), "every reason has a number, none twice");
 
 static uint64_t all_exits(const struct cpu *cpu)
 {
@@ -55,10 +56,14 @@ static uint64_t all_exits(const struct cpu *cpu)
 
 uint64_t statistic(const struct cpu *cpu, uint64_t number)
 {
+	const struct sample_ring *ring = sample_ring_of(cpu);
+
 	switch (number) {
 	case PMUVISOR_STAT_TICKS: return reg_rdtsc() - cpu->time.started;
 	case PMUVISOR_STAT_ROOT_TICKS: return cpu->time.root + reg_rdtsc(); /* it lacks the time of the entry to come */
 	case PMUVISOR_STAT_EXITS: return all_exits(cpu);
+	case PMUVISOR_STAT_SAMPLES: return ring ? ring->taken : 0;
+	case PMUVISOR_STAT_SAMPLES_LOST: return ring ? ring->lost : 0;
 	default: return *(const uint64_t *)((uintptr_t)cpu + counted[number]);
 	}
 }

@@ -1,7 +1,7 @@
 # The guest's calls under libFuzzer, which is clang's: a short run, or with API_FUZZ_RUNS=... a long one.
 API_FUZZ	:= $(BUILD)/tests/api
 API_FUZZ_RUNS	:= 10000
-API_SOURCES	:= tests/api/fuzz.c $(addprefix hv/,hypercall.c statistic.c guest_event.c guest_page.c timer.c pmu.c pebs.c lbr.c pmi.c \
+API_SOURCES	:= tests/api/fuzz.c $(addprefix hv/,hypercall.c statistic.c guest_event.c guest_page.c guest_sample.c sample.c timer.c pmu.c pebs.c lbr.c pmi.c \
 		   emulated.c host_event.c text.c)
 API_OBJECTS	:= $(API_SOURCES:%.c=$(API_FUZZ)/%.o)
 API_CFLAGS	:= -std=gnu11 -O2 -g $(WARN) -Itests/host -I. -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
@@ -13,6 +13,15 @@ api-fuzz: $(API_FUZZ)/fuzz
 		{ cat $(API_FUZZ)/log; exit 1; }
 	{ grep '^api_fuzz_' $(API_FUZZ)/log; echo api_fuzz_failures 0; } | tee $(BUILD)/results/api-fuzz.txt
 	@echo "ok - the guest's calls under the fuzzer"
+
+# The same on the machine, for some minutes.
+API_STORM_CALLS	:= 10000000
+
+.PHONY: api-storm
+api-storm: guests $(BUILD)/pmuvisor.efi machine
+	TAG=long DEADLINE=1000000000000 GUEST_ARGS=calls=$(API_STORM_CALLS) tests/guest/run.sh shared api_storm 'host-counters = 4' \
+		'samples = guest'
+	cat $(BUILD)/tests/guest/out/shared-api_storm-long/figures
 
 $(API_FUZZ)/fuzz: $(API_OBJECTS)
 	clang $(API_CFLAGS) -o $@ $^

@@ -160,7 +160,8 @@ static void hypervisor(const struct cpu *cpu, uint32_t leaf, uint32_t regs[4])
 		regs[EDX] = PMUVISOR_CPUID_EDX;
 	} else if (leaf == PMUVISOR_CPUID_CALLS) {
 		regs[EAX] = PMUVISOR_VERSION;
-		regs[EBX] = cpu->ops->vmmcall ? PMUVISOR_FEATURE_VMMCALL : 0;
+		regs[EBX] = (cpu->ops->vmmcall ? PMUVISOR_FEATURE_VMMCALL : 0) |
+			    (cpu->boot->config.samples == CONFIG_SAMPLES_GUEST ? PMUVISOR_FEATURE_SAMPLES : 0);
 		regs[ECX] = PMUVISOR_STATISTICS;
 		regs[EDX] = HYPERCALLS_PER_MS;
 	} else if (leaf == PMUVISOR_CPUID_EVENTS) {

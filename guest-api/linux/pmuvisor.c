@@ -230,6 +230,8 @@ static struct attribute *event_attrs[] = {
 	STATISTIC("nmis", NMIS),
 	STATISTIC("nmis-in-root", NMIS_ROOT),
 	STATISTIC("nmis-merged", NMIS_MERGED),
+	STATISTIC("samples", SAMPLES),
+	STATISTIC("samples-lost", SAMPLES_LOST),
 	EXIT("exits-cpuid", CPUID),
 	EXIT("exits-rdmsr", RDMSR),
 	EXIT("exits-wrmsr", WRMSR),

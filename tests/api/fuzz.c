@@ -22,12 +22,16 @@
 #define COUNTERS (BITS(NR_GP - 1, 0) | BITS(35, 32))
 #define WIDTH    48
 #define TSC_HZ   UINT64_C(2000000000)
+#define RIP      UINT64_C(0x401000)
+#define CR3      UINT64_C(0x7000)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 static struct cpu cpu;
 static struct boot_info boot;
 static struct pmuvisor_page page;
+static struct sample_ring ring;
+static uint64_t samples; /* that the guest has taken */
 static uint64_t tsc, cpl, status, enabled, counters[64], timer;
 static const struct config_event *selectors[64];
 static uint32_t lvtpc;
@@ -188,9 +192,9 @@ uint64_t dump_pending(void)
 	return 0;
 }
 
-void sample_take(struct cpu *owner, uint64_t overflowed, bool captured)
+void dump_samples_wait(struct cpu *owner)
 {
-	(void)owner, (void)overflowed, (void)captured;
+	(void)owner;
 }
 
 bool platform_knows_loader(const struct cpu *owner)
@@ -214,7 +218,7 @@ static bool nmi_blocked(struct cpu *owner)
 static uint64_t read_guest(struct cpu *owner, enum guest_register reg)
 {
 	(void)owner;
-	return reg == GUEST_CPL ? cpl : 0;
+	return reg == GUEST_CPL ? cpl : reg == GUEST_RIP ? RIP : reg == GUEST_CR3 ? CR3 : 0;
 }
 
 static void set_timer(struct cpu *owner, uint64_t ticks)
@@ -291,7 +295,8 @@ static void choose(struct input *input, struct regs *regs)
 {
 	static const uint8_t operations[] = { PMUVISOR_CALL_OPEN,   PMUVISOR_CALL_OPEN,    PMUVISOR_CALL_ENABLE,
 					      PMUVISOR_CALL_ENABLE, PMUVISOR_CALL_READ,    PMUVISOR_CALL_READ,
-					      PMUVISOR_CALL_RESET,  PMUVISOR_CALL_DISABLE, PMUVISOR_CALL_PAGE };
+					      PMUVISOR_CALL_RESET,  PMUVISOR_CALL_DISABLE, PMUVISOR_CALL_PAGE,
+					      PMUVISOR_CALL_SAMPLE };
 	uint64_t choice = take(input, 1);
 
 	regs->rcx = choice ? operations[choice % sizeof(operations)] : PMUVISOR_CALL_CLOSE;
@@ -311,6 +316,22 @@ static void choose(struct input *input, struct regs *regs)
 		    (choice & 0x40 && regs->rsi ? PMUVISOR_EVENT_PMI : 0);
 	choice = take(input, 1);
 	regs->rdx |= choice < 64 ? BIT(choice) : 0;
+}
+
+/* In order, and each the configuration's; none but when there is none. */
+static void follow_sample(const struct regs *answer)
+{
+	static uint64_t last;
+	uint64_t event = FIELD_GET(PMUVISOR_SAMPLE_EVENT, answer->rbx);
+
+	last = samples++ ? last : 0;
+	if (boot.config.samples != CONFIG_SAMPLES_GUEST || samples > ring.taken)
+		fail("a sample is given that isn't there", samples);
+	if (answer->rdx < last || answer->rdx > tsc || answer->rsi != RIP || answer->rdi != CR3)
+		fail("a sample is of another time", answer->rdx);
+	if (event >= cpu.pmu.nr_events || !boot.config.events[event].period)
+		fail("a sample is of an event that has none", event);
+	last = answer->rdx;
 }
 
 /* Mostly what can't be. */
@@ -346,6 +367,8 @@ static void follow(uint64_t operation, uint64_t argument, const struct regs *ans
 		truth[answer->rdx] = enabled_truth[answer->rdx] = running_truth[answer->rdx] = 0;
 		check_opened(argument);
 	}
+	if (operation == PMUVISOR_CALL_SAMPLE)
+		follow_sample(answer);
 	if (operation != PMUVISOR_CALL_READ)
 		return;
 	if (answer->rdx != truth[argument])
@@ -363,9 +386,11 @@ static void issue(struct input *input)
 {
 	uint64_t operation = take(input, 1) % 16, version = page.version, open = cpu.guest_events.open,
 		 on = cpu.guest_events.enabled;
-	struct regs before = { .rax = PMUVISOR_CALL_MAGIC, .rcx = operation < 13 ? operation : take(input, 8) };
+	struct regs before = { .rax = PMUVISOR_CALL_MAGIC, .rcx = operation };
 	uint64_t changed;
 
+	if (operation > PMUVISOR_CALL_PAGE)
+		before.rcx = operation < 15 ? PMUVISOR_CALL_SAMPLE + operation % 2 : take(input, 8);
 	before.rdx = argument(input, operation);
 	before.rsi = take(input, 1) & 1 ? take(input, 3) : take(input, 1) & 1 ? take(input, 8) : 0;
 	before.rdi = before.rbx = 1;
@@ -530,13 +555,17 @@ static void start(uint64_t choice)
 {
 	cpu = (struct cpu){ .ops = &ops, .boot = &boot, .x2apic = choice & 1 };
 	boot = (struct boot_info){ .tsc_hz = TSC_HZ };
+	boot.sample_rings = choice & 0x10 ? (uintptr_t)&ring : 0;
 	boot.config = (struct hv_config){ .host_counters = 1 + (choice >> 1) % 6, .host_fixed = (uint32_t)choice >> 6 };
+	boot.config.samples = boot.sample_rings ? CONFIG_SAMPLES_GUEST : CONFIG_SAMPLES_OFF;
 	boot.config.nr_events = (choice >> 4) % 3 <= boot.config.host_counters ? (choice >> 4) % 3 : 0;
 	for (unsigned i = 0; i < boot.config.nr_events; i++)
 		boot.config.events[i] = (struct config_event){
 			.event = 0xc4, .user = true, .kernel = true, .guest = true, .period = i ? 1009 : 0
 		};
 	memset(&page, 0, sizeof(page));
+	memset(&ring, 0, offsetof(struct sample_ring, slots));
+	samples = 0;
 	cpu.page.shown = &page;
 	memset(counters, 0, sizeof(counters));
 	memset(selectors, 0, sizeof(selectors));

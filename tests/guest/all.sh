@@ -186,7 +186,11 @@ cases() {
 	echo "CPUS=2 tests/guest/run.sh direct api_page 'host-counters = 4'"
 	echo "tests/guest/run.sh shared api_page 'host-counters = 4'"
 	echo "MODEL=zen4 TAG=rdpmc GUEST_ARGS=rdpmc=1 tests/guest/run.sh shared api_page 'host-counters = 4' 'rdpmc = direct'"
-	echo "tests/guest/run.sh shared api_storm 'host-counters = 4'"
+	echo "tests/guest/run.sh shared api_storm 'host-counters = 4' 'samples = guest'"
+	# The host's samples, with branches and without.
+	echo "tests/guest/run.sh shared api_samples 'event = instructions:guest:user period=1009' 'samples = guest'"
+	echo "MODEL=zen4 TAG=branches GUEST_ARGS=branches=5 tests/guest/run.sh shared api_samples" \
+		"'event = instructions:guest:user period=1009' 'samples = guest' 'lbr = host' 'sample-branches = 5'"
 	echo "TAG=small GUEST_ARGS='counters=4 fixed=3' tests/guest/run.sh shared partition" \
 		"'host-counters = 4' 'host-fixed = 3'"
 }

@@ -68,6 +68,9 @@ static void test_errors(void)
 	tap_check(ask(PMUVISOR_CALL_QUERY, 1234, &value) == PMUVISOR_E_ARGUMENT && value == 1234,
 		  "a question that is none");
 	tap_check(ask(PMUVISOR_CALL_STATISTIC, calls.ecx, &value) == PMUVISOR_E_ARGUMENT, "a statistic that is none");
+	tap_check(ask(PMUVISOR_CALL_SAMPLE, 5, &value) == PMUVISOR_E_SAMPLES && value == 5,
+		  "samples that the host keeps");
+	tap_check(ask(PMUVISOR_CALL_BRANCHES, 0, &value) == PMUVISOR_E_ARGUMENT, "and the branches of one");
 }
 
 static uint64_t statistic(uint64_t number)
@@ -120,7 +123,7 @@ static void test_sums(void)
 {
 	uint64_t sum = 0, all = statistic(PMUVISOR_STAT_EXITS), ticks, root;
 
-	for (unsigned reason = 0; PMUVISOR_STAT_EXIT(reason) < calls.ecx; reason++)
+	for (unsigned reason = 0; reason <= PMUVISOR_EXIT_SIPI; reason++)
 		sum += statistic(PMUVISOR_STAT_EXIT(reason));
 	tap_check(sum >= all && sum <= statistic(PMUVISOR_STAT_EXITS),
 		  "the exits of all reasons are all exits: %lu, %lu", sum, all);

@@ -100,6 +100,9 @@ static void other_spellings(void **state)
 	assert_int_equal(parse("samples = serial"), 0);
 	assert_int_equal(parse("serial = off"), 0);
 	assert_int_equal(config.samples, CONFIG_SAMPLES_OFF);
+	assert_int_equal(parse("samples = guest"), 0);
+	assert_int_equal(parse("serial = off"), 0);
+	assert_int_equal(config.samples, CONFIG_SAMPLES_GUEST);
 	assert_int_equal(config.serial_port, 0);
 	assert_int_equal(config.dump_ms, 0);
 }
@@ -231,7 +234,7 @@ static const struct bad_text {
 	{ "dump = 1s\nserial = off", 2,
 	  "pmuvisor.conf, line 2: serial: clashes with \"dump\": without a serial port there is nothing to dump to." },
 	{ "dump-format = json", 1, "pmuvisor.conf, line 1: dump-format: \"json\" is neither \"text\" nor \"csv\"." },
-	{ "samples = yes", 1, "pmuvisor.conf, line 1: samples: \"yes\" is neither \"off\" nor \"serial\"." },
+	{ "samples = yes", 1, "pmuvisor.conf, line 1: samples: \"yes\" is none of off, serial and guest." },
 	{ "sample-branches = 33", 1, "pmuvisor.conf, line 1: sample-branches: \"33\" is not a number from 0 to 32." },
 	{ "samples = serial\ndump = off\nserial = off", 3,
 	  "pmuvisor.conf, line 3: serial: clashes with \"samples\": without a serial port there is nothing to send samples "

@@ -792,6 +792,7 @@ static void fill_samples(void)
 	fill_two();
 	memset(rings, 0, sizeof(rings));
 	boot->sample_rings = (uintptr_t)rings;
+	boot->config.samples = CONFIG_SAMPLES_SERIAL;
 	cpus[0].ops = cpus[1].ops = &sampling_ops;
 	publish_all();
 }
@@ -854,6 +855,24 @@ static void enough_samples_are_sent(void **state)
 	assert_int_equal(count("pmuvisor samples cpu 0 first 0 lost 0 "), 1);
 	assert_int_equal(count("\n"), 2);
 	assert_int_equal(rings[0].sent, FRAME_SAMPLES);
+}
+
+/* They are the guest's to take. */
+static void the_guest_s_samples_are_not_sent(void **state)
+{
+	(void)state;
+	fill_samples();
+	boot->config.samples = CONFIG_SAMPLES_GUEST;
+	sample(1, FRAME_SAMPLES);
+	sample(0, SAMPLE_SLOTS);
+	dump_request(&cpus[0]);
+	for (unsigned i = 0; dump.active; i++) {
+		assert_true(i < 200);
+		dump_tick(&cpus[0]);
+	}
+	assert_int_equal(count("pmuvisor samples"), 0);
+	assert_true(count("  samples taken 2048 lost 0") > 0);
+	assert_int_equal(rings[0].sent + rings[1].sent, 0);
 }
 
 /* They wait in the rings: with a frame in the queue there is no other. */
@@ -1049,6 +1068,7 @@ int main(void)
 		cmocka_unit_test_setup(fields_of_perf_stat, setup),
 		cmocka_unit_test_setup(fields_of_the_guest_s_events, setup),
 		cmocka_unit_test_setup(fields_of_two_cpus, setup),
+		cmocka_unit_test_setup(the_guest_s_samples_are_not_sent, setup),
 		cmocka_unit_test_setup(enough_samples_are_sent, setup),
 		cmocka_unit_test_setup(samples_do_not_fill_the_queue, setup),
 		cmocka_unit_test_setup(exits_of_samples_send_them, setup),

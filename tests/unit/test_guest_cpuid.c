@@ -282,6 +282,9 @@ static void hypervisor_leaves(void **state)
 	assert_int_equal(found.eax, 0x40000002);
 	assert_memory_equal(&found.ebx, "pmuvisor\0\0\0\0", 12);
 	check(0x40000001, 0, (struct leaf){ PMUVISOR_VERSION, 0, PMUVISOR_STATISTICS, HYPERCALLS_PER_MS });
+	boot.config.samples = CONFIG_SAMPLES_GUEST;
+	check(0x40000001, 0,
+	      (struct leaf){ PMUVISOR_VERSION, PMUVISOR_FEATURE_SAMPLES, PMUVISOR_STATISTICS, HYPERCALLS_PER_MS });
 	check(0x40000002, 0, (struct leaf){ 16, 3, 1000, 10000 });
 	check(0x40000003, 0, ALL_ZEROS);
 	check(0x400000ff, 0, ALL_ZEROS);

@@ -12,12 +12,14 @@
 #include "hv/cpu.h"
 #include "hv/dump.h"
 #include "hv/hypercall.h"
+#include "hv/sample.h"
 
 #define TSC_HZ UINT64_C(2000000000)
 #define MAGIC  PMUVISOR_CALL_MAGIC
 
 static struct cpu cpu;
 static struct boot_info boot;
+static struct sample_ring rings[4];
 static uint64_t tsc, cpl;
 static unsigned dumps;
 static bool loader;
@@ -111,6 +113,18 @@ int64_t guest_page_keep(struct cpu *owner, uint64_t kept, uint64_t refresh, uint
 	return kept == 5 ? 0 : PMUVISOR_E_ARGUMENT;
 }
 
+int64_t guest_sample_take(struct cpu *owner)
+{
+	assert_ptr_equal(owner, &cpu);
+	return record("sample", owner->guest.rdx);
+}
+
+int64_t guest_sample_branches(struct cpu *owner)
+{
+	assert_ptr_equal(owner, &cpu);
+	return record("branches", owner->guest.rdx);
+}
+
 static uint64_t read_guest(struct cpu *owner, enum guest_register reg)
 {
 	assert_ptr_equal(owner, &cpu);
@@ -161,7 +175,7 @@ static void others_are_undefined(void **state)
 
 static void unknown_operations(void **state)
 {
-	static const uint64_t unknown[] = { 0, 33, 0x100000001, UINT64_MAX };
+	static const uint64_t unknown[] = { 0, 34, 0x100000001, UINT64_MAX };
 
 	(void)state;
 	for (unsigned i = 0; i < 4; i++) {
@@ -201,14 +215,13 @@ static void changes_of_events(void **state)
 		uint64_t operation;
 		const char *name;
 	} changes[] = {
-		{ PMUVISOR_CALL_CLOSE, "close" },
-		{ PMUVISOR_CALL_ENABLE, "enable" },
-		{ PMUVISOR_CALL_DISABLE, "disable" },
-		{ PMUVISOR_CALL_RESET, "reset" },
+		{ PMUVISOR_CALL_CLOSE, "close" },     { PMUVISOR_CALL_ENABLE, "enable" },
+		{ PMUVISOR_CALL_DISABLE, "disable" }, { PMUVISOR_CALL_RESET, "reset" },
+		{ PMUVISOR_CALL_SAMPLE, "sample" },   { PMUVISOR_CALL_BRANCHES, "branches" },
 	};
 
 	(void)state;
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 0; i < ARRAY_SIZE(changes); i++) {
 		assert_int_equal(call(changes[i].operation, 5), 0);
 		assert_string_equal(asked, changes[i].name);
 		assert_int_equal(asked_events, 5);
@@ -281,6 +294,12 @@ static void statistics(void **state)
 	assert_int_equal(read_statistic(PMUVISOR_STAT_PAUSED_TICKS), cpu.pmu.stats.paused_tsc);
 	assert_int_equal(read_statistic(PMUVISOR_STAT_WINDOWS), cpu.pmu.stats.windows);
 	assert_int_equal(read_statistic(PMUVISOR_STAT_EMULATED), cpu.pmu.stats.emulated);
+	assert_int_equal(read_statistic(PMUVISOR_STAT_SAMPLES), 0);
+	boot.sample_rings = (uintptr_t)rings;
+	rings[3].taken = 3001;
+	rings[3].lost = 3002;
+	assert_int_equal(read_statistic(PMUVISOR_STAT_SAMPLES), 3001);
+	assert_int_equal(read_statistic(PMUVISOR_STAT_SAMPLES_LOST), 3002);
 	assert_int_equal(call(PMUVISOR_CALL_STATISTIC, PMUVISOR_STATISTICS), PMUVISOR_E_ARGUMENT);
 	assert_int_equal(call(PMUVISOR_CALL_STATISTIC, UINT64_MAX), PMUVISOR_E_ARGUMENT);
 }

@@ -204,6 +204,83 @@ static void a_full_ring_keeps_what_it_has(void **state)
 	assert_int_equal(rings[1].taken, SAMPLE_SLOTS + 1);
 }
 
+static int64_t take(void)
+{
+	cpu.guest = (struct regs){ .rdx = 1, .rsi = 2, .rdi = 3, .rbx = 4 };
+	return guest_sample_take(&cpu);
+}
+
+static void nothing_is_returned(int64_t error, int64_t expected)
+{
+	assert_int_equal(error, expected);
+	assert_int_equal(cpu.guest.rdx, 1);
+	assert_int_equal(cpu.guest.rsi, 2);
+	assert_int_equal(cpu.guest.rdi, 3);
+	assert_int_equal(cpu.guest.rbx, 4);
+}
+
+static void the_guest_takes_them_one_by_one(void **state)
+{
+	(void)state;
+	boot.config.samples = CONFIG_SAMPLES_GUEST;
+	nothing_is_returned(take(), PMUVISOR_E_NONE);
+	cpu.nmi.root_rip = ROOT_RIP;
+	sample_take(&cpu, BIT(7) | BIT(5), false);
+	assert_int_equal(take(), 0);
+	assert_int_equal(cpu.guest.rdx, 1000);
+	assert_int_equal(cpu.guest.rsi, 0x401000);
+	assert_int_equal(cpu.guest.rdi, 0x7000);
+	assert_int_equal(cpu.guest.rbx, 0x300);
+	assert_int_equal(take(), 0);
+	assert_int_equal(cpu.guest.rsi, ROOT_RIP);
+	assert_int_equal(cpu.guest.rbx, 0x402);
+	nothing_is_returned(take(), PMUVISOR_E_NONE);
+	assert_int_equal(rings[1].sent, 2);
+}
+
+static void those_on_the_serial_line_are_not_the_guest_s(void **state)
+{
+	(void)state;
+	boot.config.samples = CONFIG_SAMPLES_SERIAL;
+	sample_take(&cpu, BIT(7), false);
+	nothing_is_returned(take(), PMUVISOR_E_SAMPLES);
+	boot.config.samples = CONFIG_SAMPLES_OFF;
+	boot.sample_rings = 0;
+	nothing_is_returned(take(), PMUVISOR_E_SAMPLES);
+	assert_int_equal(rings[1].sent, 0);
+}
+
+/* Of the one that was taken, whatever comes into the ring then. */
+static void and_its_branches_by_two(void **state)
+{
+	(void)state;
+	boot.config.samples = CONFIG_SAMPLES_GUEST;
+	boot.config.sample_branches = 3;
+	cpu.pmu.lbr.hosts = true;
+	cpu.pmu.lbr.nr_branches = 3;
+	for (unsigned i = 0; i < 3; i++)
+		cpu.pmu.lbr.branches[i] = (struct lbr_branch){ 11 + i, 21 + i };
+	sample_take(&cpu, BIT(7), true);
+	assert_int_equal(take(), 0);
+	assert_int_equal(cpu.guest.rbx, 0x30300);
+	cpu.pmu.lbr.nr_branches = 0;
+	sample_take(&cpu, BIT(7), true);
+	for (unsigned n = 0; n < 3; n += 2) {
+		cpu.guest.rdx = n;
+		assert_int_equal(guest_sample_branches(&cpu), 0);
+		assert_int_equal(cpu.guest.rdx, 11 + n);
+		assert_int_equal(cpu.guest.rsi, 21 + n);
+		assert_int_equal(cpu.guest.rdi, n ? 0 : 12);
+		assert_int_equal(cpu.guest.rbx, n ? 0 : 22);
+	}
+	cpu.guest = (struct regs){ .rdx = 3, .rsi = 2, .rdi = 3, .rbx = 4 };
+	assert_int_equal(guest_sample_branches(&cpu), PMUVISOR_E_ARGUMENT);
+	assert_int_equal(cpu.guest.rsi, 2);
+	assert_int_equal(take(), 0);
+	cpu.guest.rdx = 0;
+	assert_int_equal(guest_sample_branches(&cpu), PMUVISOR_E_ARGUMENT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -213,6 +290,9 @@ int main(void)
 		cmocka_unit_test_setup(branches_of_this_capture, setup),
 		cmocka_unit_test_setup(round_and_round, setup),
 		cmocka_unit_test_setup(a_full_ring_keeps_what_it_has, setup),
+		cmocka_unit_test_setup(the_guest_takes_them_one_by_one, setup),
+		cmocka_unit_test_setup(those_on_the_serial_line_are_not_the_guest_s, setup),
+		cmocka_unit_test_setup(and_its_branches_by_two, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

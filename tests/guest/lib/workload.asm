@@ -4,7 +4,7 @@ bits 64
 
 section .text
 
-global work_loop
+global work_loop, work_loop_end
 work_loop:
 	mov	rcx, [work_rounds]
 .round:
@@ -16,6 +16,7 @@ work_loop:
 	int	0x80
 .leaf:
 	ret
+work_loop_end:
 
 global work_cpuid
 work_cpuid:

@@ -12,6 +12,7 @@ extern uint64_t work_rounds;
 
 /* Arithmetic, a call and its return. */
 void work_loop(void);
+extern const uint8_t work_loop_end[];
 #define WORK_LOOP_BODY            UINT64_C(6)
 #define WORK_LOOP_INSTRUCTIONS(n) (2 + WORK_LOOP_BODY * (n))
 #define WORK_LOOP_BRANCHES(n)     (1 + 3 * (n))
