@@ -67,11 +67,14 @@ def in_volume(volume):
 
 
 def images(data):
-    """(GUID of its file in lower case, name, PE image) of everything in the firmware file."""
-    at = data.find(b"_FVH")
+    """[(GUID of its file in lower case, name, PE image)] of everything in the firmware file."""
+    found, at = [], data.find(b"_FVH")
     while at >= 40:
         length, = struct.unpack_from("<Q", data, at - 8)
         if 0 < length <= len(data) - (at - 40):
-            yield from in_volume(data[at - 40:at - 40 + length])
+            found += in_volume(data[at - 40:at - 40 + length])
             at += length - 41
         at = data.find(b"_FVH", at + 1)
+    if not found:
+        raise ValueError("there are no images of UEFI's in it")
+    return found

@@ -9,6 +9,8 @@ import zlib
 
 # Where Linux puts a position-independent program if it doesn't choose at random.
 LINUX_PIE_BASE = 0x555555554000
+# Bytes from a symbol on that may be its function's: what is further behind the last one is none of its.
+LONGEST = 1 << 20
 # What link-time optimization adds to the names of functions that no other file sees.
 LOCAL_COPY = re.compile(r"\.lto_priv\.\d+")
 CALL = re.compile(rb"\xe8(....)", re.DOTALL)
@@ -34,7 +36,7 @@ class Symbols:
     def find(self, address):
         """(name, offset) of the function that this address is in, or None."""
         place = bisect.bisect_right(self.addresses, address) - 1
-        if place < 0 or (self.ranges and not self.covers(address)):
+        if place < 0 or address - self.addresses[place] > LONGEST or (self.ranges and not self.covers(address)):
             return None
         return self.names[place], address - self.addresses[place]
 
