@@ -32,9 +32,9 @@ void guest_space_lend(struct cpu *cpu, struct guest_space *space, unsigned offse
 uint32_t guest_space_take_back(struct cpu *cpu, struct guest_space *space, unsigned offset);
 
 /*
- * Nothing is where pmuvisor is, but for each CPU's page for the guest to read: a page of ones takes the place of the page touched, so that an access of any kind or
- * size finishes without an instruction being decoded here. It is the guest's to write on; nobody else looks at it.
- * False: that is no page of pmuvisor's.
+ * Nothing is where pmuvisor is, but for each CPU's page for the guest to read: a page of ones takes the place of the
+ * page touched, so that an access of any kind or size finishes without an instruction being decoded here. It is the
+ * guest's to write on; nobody else looks at it. False: that is no page of pmuvisor's.
  */
 bool guest_space_touch_hidden(struct guest_space *space, uint64_t pa);
 

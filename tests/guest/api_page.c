@@ -110,6 +110,21 @@ static void test_counts(void)
 	tap_check(!page->event[event].state && !page->event[event].enabled, "closed, nothing is left of it");
 }
 
+/* The other privilege. What is counted of the loop is the way into it and out of it. */
+static void test_kernel(void)
+{
+	uint64_t event = event_open(PMUVISOR_EVENT_KERNEL | PMUVISOR_EVENT_GUEST | NAMED(INSTRUCTIONS), 0);
+	uint64_t counted;
+
+	event_do(PMUVISOR_CALL_ENABLE, BIT(event));
+	user_run(work_loop);
+	event_do(PMUVISOR_CALL_DISABLE, BIT(event));
+	counted = page->event[event].count;
+	tap_check(counted && counted < WORK_LOOP_INSTRUCTIONS(ROUNDS) / 10, "of the kernel it counts %lu instructions",
+		  counted);
+	event_do(PMUVISOR_CALL_CLOSE, BIT(event));
+}
+
 /* Of pmuvisor's own work, which stands still in the guest. */
 static void test_root_mode(void)
 {
@@ -236,6 +251,11 @@ static void on_pmi(struct trap_frame *frame __attribute__((unused)))
 
 static void test_window(void)
 {
+	uint64_t windows = ask(PMUVISOR_CALL_STATISTIC, PMUVISOR_STAT_WINDOWS);
+	uint64_t paused = ask(PMUVISOR_CALL_STATISTIC, PMUVISOR_STAT_PAUSED_TICKS);
+	uint64_t noticed = ask(PMUVISOR_CALL_STATISTIC, PMUVISOR_STAT_PMIS_HOST);
+	struct event_counts counts;
+
 	pmi_event = event_open(USER_GUEST | NAMED(INSTRUCTIONS) | PMUVISOR_EVENT_PMI, PERIOD);
 	work_rounds = ROUNDS;
 	trap_handle(VECTOR_NMI, on_pmi);
@@ -248,7 +268,12 @@ static void test_window(void)
 	tap_check(pmis >= WORK_LOOP_INSTRUCTIONS(ROUNDS) / PERIOD, "%u PMIs", pmis);
 	tap_equal(moving, 0, "in their handler nothing counts");
 	tap_equal(disagreeing, 0, "and the page says what the call says");
-	tap_equal(page->event[pmi_event].overflows, event_read(pmi_event).overflows, "and so it does of periods");
+	counts = event_read(pmi_event);
+	tap_equal(page->event[pmi_event].overflows, counts.overflows, "and so it does of periods");
+	tap_check(ask(PMUVISOR_CALL_STATISTIC, PMUVISOR_STAT_PMIS_HOST) - noticed >= pmis, "by the statistics, too");
+	tap_equal(ask(PMUVISOR_CALL_STATISTIC, PMUVISOR_STAT_WINDOWS) - windows, pmis, "each was a window");
+	paused = ask(PMUVISOR_CALL_STATISTIC, PMUVISOR_STAT_PAUSED_TICKS) - paused;
+	tap_equal(paused, counts.enabled - counts.running, "in which the event lost the time that the host lost");
 	event_do(PMUVISOR_CALL_CLOSE, BIT(pmi_event));
 }
 
@@ -370,6 +395,7 @@ void test_main(void)
 	millisecond = ask(PMUVISOR_CALL_QUERY, PMUVISOR_QUERY_TSC_HZ) / 1000;
 	test_keeping();
 	test_counts();
+	test_kernel();
 	test_root_mode();
 	test_cost();
 	test_turns();

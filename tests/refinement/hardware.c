@@ -278,9 +278,10 @@ bool hardware_is_open(void)
 	return hw.applied.open;
 }
 
+/* It may exit all the same, where a counter of the guest's is guarded. */
 bool hardware_rdpmc_is_open(void)
 {
-	return hw.applied.rdpmc_open;
+	return hw.applied.open || hw.cpu.pmu.rdpmc_direct;
 }
 
 bool hardware_in_window(void)
