@@ -73,7 +73,7 @@ static void on_pmi(struct trap_frame *frame __attribute__((unused)))
 	pmis++;
 	call_any();
 	pmu_write(0, pmu_preset(PERIOD));
-	wrmsr(MSR_IA32_PERF_GLOBAL_STATUS_RESET, BIT(0));
+	pmu_acknowledge(BIT(0));
 	call_any();
 	apic_write(APIC_LVTPC, LVT_NMI);
 }
@@ -95,11 +95,11 @@ static void check_counts(const char *when)
 
 	pmu_reset();
 	work_rounds = ROUNDS;
-	wrmsr(MSR_IA32_PERFEVTSEL0, EVENT_INSTRUCTIONS | PERFEVTSEL_USR | PERFEVTSEL_EN);
-	wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, BIT(0));
+	pmu_select(0, EVENT_INSTRUCTIONS | PERFEVTSEL_USR | PERFEVTSEL_EN);
+	pmu_enable(BIT(0));
 	event_do(PMUVISOR_CALL_ENABLE, BIT(event));
 	user_run(work_loop);
-	wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, 0);
+	pmu_enable(0);
 	tap_equal(pmu_read(0), WORK_LOOP_INSTRUCTIONS(ROUNDS), "%s the storm the guest's counter is exact", when);
 	tap_equal(event_read(event).count, WORK_LOOP_INSTRUCTIONS(ROUNDS), "%s it an event is, too", when);
 	event_do(PMUVISOR_CALL_CLOSE, BIT(event));
@@ -110,12 +110,12 @@ static void storm(uint64_t wanted)
 	pmu_reset();
 	trap_handle(VECTOR_NMI, on_pmi);
 	apic_write(APIC_LVTPC, LVT_NMI);
-	wrmsr(MSR_IA32_PERFEVTSEL0, EVENT_INSTRUCTIONS | PERFEVTSEL_OS | PERFEVTSEL_INT | PERFEVTSEL_EN);
+	pmu_select(0, EVENT_INSTRUCTIONS | PERFEVTSEL_OS | PERFEVTSEL_INT | PERFEVTSEL_EN);
 	pmu_write(0, pmu_preset(PERIOD));
-	wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, BIT(0));
+	pmu_enable(BIT(0));
 	while (calls < wanted)
 		call_any();
-	wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, 0);
+	pmu_enable(0);
 	apic_write(APIC_LVTPC, LVT_MASKED);
 	close_all();
 }

@@ -34,6 +34,7 @@
 #define TIMER_DIVIDE_BY_1 0xb
 #define LVT_MASKED        0x10000
 #define LVT_NMI           0x400
+#define LVT_PERIODIC      0x20000 /* the timer's */
 
 /* Enables the APIC with every LVT entry masked. */
 void apic_init(void);
