@@ -293,6 +293,14 @@ static void keep_to_common(void)
 	pmu.fixed_mask &= (BIT(nr_fixed) - 1) << 32;
 }
 
+/* For the judge: of each what it is by now. Who asks first prints. */
+static void dump_all(void)
+{
+	hypervisor_publish();
+	smp_run_all(hypervisor_publish);
+	hypervisor_dump();
+}
+
 void test_main(void)
 {
 	pmu_init();
@@ -307,6 +315,6 @@ void test_main(void)
 	tap_equal(smp_start_all(), nr_processors, "processors that run after INIT in x2APIC mode");
 	test_all("x2APIC", APIC_BASE_X2APIC);
 	tap_figure("smp_nmis_resent", nmis_resent);
-	if (boot_number("dump", 0)) /* for the judge */
-		hypervisor_dump();
+	if (boot_number("dump", 0))
+		dump_all();
 }
