@@ -83,13 +83,15 @@ cases() {
 			echo "MODEL=$model TAG=both-inside GUEST_ARGS='switched=1 dump=1' tests/guest/run.sh shared $guest" \
 				"'lbr = both' $inside"
 		done
-		echo "MODEL=$model tests/guest/run.sh shared lbr_host 'lbr = host' 'event = instructions:guest:user period=997'"
+		echo "MODEL=$model tests/guest/run.sh shared lbr_host 'lbr = host' 'event = instructions:guest:user period=997'" \
+			"'samples = serial' 'sample-branches = 4'"
 		echo "MODEL=$model TAG=inside tests/guest/run.sh shared lbr_host 'lbr = host'" \
 			"'event = instructions:guest:user period=997' 'event = branches:host period=10007'"
 	done
 	echo "MODEL=zen4 TAG=dense tests/guest/run.sh shared lbr_v2 $dense"
 	echo "MODEL=zen4 TAG=both-inside tests/guest/run.sh shared lbr_v2 'lbr = both' $inside"
-	echo "MODEL=zen4 tests/guest/run.sh shared lbr_host 'lbr = host' 'event = instructions:guest:user period=997'"
+	echo "MODEL=zen4 tests/guest/run.sh shared lbr_host 'lbr = host' 'event = instructions:guest:user period=997'" \
+		"'samples = serial' 'sample-branches = 4'"
 	echo "MODEL=zen4 TAG=inside tests/guest/run.sh shared lbr_host 'lbr = host'" \
 		"'event = instructions:guest:user period=997' 'event = branches:host period=10007'"
 	for guest in library count overflow nmi pmi pmi_lvt pmi_x2apic partition $pebs; do
@@ -187,6 +189,7 @@ cases() {
 	echo "tests/guest/run.sh shared api_page 'host-counters = 4'"
 	echo "MODEL=zen4 TAG=rdpmc GUEST_ARGS=rdpmc=1 tests/guest/run.sh shared api_page 'host-counters = 4' 'rdpmc = direct'"
 	echo "tests/guest/run.sh shared api_storm 'host-counters = 4' 'samples = guest'"
+	echo "MODEL=zen4 tests/guest/run.sh shared api_storm 'event = instructions'"
 	# The host's samples, with branches and without.
 	echo "tests/guest/run.sh shared api_samples 'event = instructions:guest:user period=1009' 'samples = guest'"
 	echo "MODEL=zen4 TAG=branches GUEST_ARGS=branches=5 tests/guest/run.sh shared api_samples" \

@@ -1,11 +1,18 @@
 """What a run under pmuvisor says of last branch records: who was recorded, and whose branches the host captured."""
+import pathlib
 import re
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
+import samples  # noqa: E402
 
 HV_BASE = 0xffffffff80000000  # hv/boot_info.h: where pmuvisor runs; the tests' guests run far below
 EVENT = re.compile(r"^event = ([^ \n]*)(?: +period=\d+)", re.MULTILINE)
 DUMP = re.compile(r"^pmuvisor dump number .*?^end$", re.MULTILINE | re.DOTALL)
 CAPTURES = re.compile(r"^  lbr captures (\d+)$", re.MULTILINE)
 BRANCH = re.compile(r"^  branch from (0x[0-9a-f]+) to (0x[0-9a-f]+)$", re.MULTILINE)
+SAMPLE_BRANCHES = re.compile(r"^sample-branches = (\d+)$", re.MULTILINE)
 TOLD = re.compile(r"^# branch ([0-9a-f]+) ([0-9a-f]+)$", re.MULTILINE)
 
 
@@ -40,19 +47,33 @@ def misplaced(owner, root_sampled, dumps):
     return []
 
 
-def off_the_loop(told, root_sampled, dump):
-    """The captured branches, newest first, go backwards round the loop that the guest told."""
-    branches = pairs(BRANCH, dump)
+def off(told, branches):
+    """They go backwards round the loop that the guest told, newest first."""
     if not branches or not told:
-        return [f"{len(branches)} branches were captured last, {len(told)} told"]
-    if root_sampled and any(source >= HV_BASE for source, _ in branches):
-        return []  # of a PMI in root mode, wherever the guest was
+        return [f"{len(branches)} branches were captured, {len(told)} told"]
     if any(branch not in told for branch in branches):
         return [f"{branches} are not branches of {told}"]
     places = [told.index(branch) for branch in branches]
     if any((later - earlier) % len(told) != 1 for later, earlier in zip(places, places[1:])):
         return [f"the captured branches are no path: {places}"]
     return []
+
+
+def off_the_loop(told, root_sampled, dump):
+    branches = pairs(BRANCH, dump)
+    if root_sampled and any(source >= HV_BASE for source, _ in branches):
+        return []  # of a PMI in root mode, wherever the guest was
+    return off(told, branches)
+
+
+def samples_off_the_loop(told, number, com2):
+    """Each sample that was sent has so many branches, and they are the loop's."""
+    lines = [line for line in com2.split("\n")[:-1] if line.startswith("pmuvisor samples ")]
+    sent = [list(sample.branches) for line in lines for sample in samples.decode(line).samples]
+    wrong = [f"a sample has {len(branches)} branches" for branches in sent if len(branches) != number]
+    for branches in sent:
+        wrong += off(told, branches)
+    return wrong[:1] if sent else ["no sample was sent"]
 
 
 def uncaptured(dumps):
@@ -70,4 +91,7 @@ def complaints(name, configuration, com1, com2, stats):
         wrong += uncaptured(dumps)
     if name == "lbr_host" and not wrong:
         wrong += off_the_loop(pairs(TOLD, com1), root_sampled, dumps[-1])
+    number = SAMPLE_BRANCHES.search(configuration)
+    if number:
+        wrong += samples_off_the_loop(pairs(TOLD, com1), int(number[1]), com2)
     return wrong
