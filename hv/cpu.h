@@ -73,7 +73,6 @@ struct cpu {
 	/* Both follow IA32_APIC_BASE, whose writes exit. */
 	bool x2apic;        /* the local APIC's mode, */
 	uint64_t apic_page; /* and where its registers are in xAPIC mode */
-	bool blocks_exits;  /* what blocks NMIs in the guest keeps them from exiting, too */
 	struct hv_window apic, aperture;
 	struct pmu pmu;
 	struct cpu_counts counts;

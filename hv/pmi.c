@@ -491,17 +491,11 @@ void pmu_reset(struct cpu *cpu)
 	pmu_update_gate(pmu);
 }
 
-/* Where blocking holds an NMI that would have exited, it comes later, and must find its cause. */
-static bool holds_nmis(struct cpu *cpu)
-{
-	return cpu->blocks_exits && cpu->ops->nmi_blocked(cpu);
-}
-
 void pmu_poll(struct cpu *cpu)
 {
 	struct pmu *pmu = &cpu->pmu;
 
-	if (pmu_is_open(pmu) || holds_nmis(cpu))
+	if (pmu_is_open(pmu))
 		return;
 	pmi_land(cpu);
 	take_late(pmu, pmu->ops->status());

@@ -38,7 +38,7 @@ static bool is_selector(uint32_t msr)
 	return is_extended(msr) ? !(msr & 1) : msr - MSR_AMD_PERF_LEGACY_CTL0 < NR_LEGACY_COUNTERS;
 }
 
-/* A counter exits where one of the host's does, and where it is one ahead. */
+/* A counter exits where one of the host's does, and of the guest's own where svm_pmu.c says so. */
 static bool read_counter(struct cpu *cpu, uint32_t msr, uint64_t *value)
 {
 	if (!is_guests(cpu, msr))
@@ -52,7 +52,7 @@ static bool write_counter(struct cpu *cpu, uint32_t msr, uint64_t value)
 	if (!is_guests(cpu, msr))
 		return false;
 	if (!is_selector(msr)) {
-		reg_wrmsr(msr, value);
+		cpu->pmu.ops->write(counter_of(msr), value);
 		return true;
 	}
 	if (!cpu->pmu.caps.global && value & PERFEVTSEL_EN && value & PERFEVTSEL_INT)

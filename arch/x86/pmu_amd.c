@@ -185,7 +185,7 @@ static uint64_t amd_enabled(void)
 	return pmu->kept.ctrl;
 }
 
-/* The guest writes its counters without an exit, but not while they are on: Linux, for one, stops them first. */
+/* The guest writes its counters without an exit, but while closed not those that are on (svm_pmu.c). */
 static bool is_watched(const struct pmu *pmu, unsigned n)
 {
 	return pmu->host & BIT(n) ? pmu->kept.selectors[n] != 0 : pmu->kept.selectors[n] & PERFEVTSEL_EN;
@@ -242,7 +242,7 @@ static void amd_write(unsigned n, uint64_t value)
 	if (!pmu->caps.global && is_watched(pmu, n))
 		watch(&pmu->kept, n);
 	reg_wrmsr(counter_msr(n), value);
-	pmu->kept.seen[n] = value;
+	pmu->kept.seen[n] = value & BITS(CORE_WIDTH - 1, 0);
 }
 
 /*

@@ -6,50 +6,61 @@
 #include "cpuid.h"
 #include "msr.h"
 
-static void trap(struct svm_cpu *svm, uint32_t msr, enum msr_trap trap)
+/* Sets the guest's accesses to a selector or counter of its own, by both of their names if it has both. */
+static void trap(struct cpu *cpu, unsigned n, bool counter, enum msr_trap open, enum msr_trap closed)
 {
-	svm_msr_permission_set(&svm->msrs_open, msr, trap);
-	svm_msr_permission_set(&svm->msrs_closed, msr, trap);
+	const uint32_t names[] = {
+		MSR_AMD_PERF_CTL0 + 2 * n + (counter ? 1 : 0),
+		MSR_AMD_PERF_LEGACY_CTL0 + n + (counter ? NR_LEGACY_COUNTERS : 0),
+	};
+	struct svm_cpu *svm = svm_of(cpu);
+
+	for (unsigned i = cpu->pmu.caps.global ? 0 : 1; i < (n < NR_LEGACY_COUNTERS ? 2 : 1); i++) {
+		svm_msr_permission_set(&svm->msrs_open, names[i], open);
+		svm_msr_permission_set(&svm->msrs_closed, names[i], closed);
+	}
 	vmcb_dirty(svm, CLEAN_BITMAPS);
 }
 
-/* The guest's selectors and counters, by both of their names if the guest has both: what has none goes on trapping. */
-static void trap_selectors(struct cpu *cpu, uint64_t counters, enum msr_trap how)
+/*
+ * One that is ahead must not be read, nor written, before the exit that puts it right. Where no register has the
+ * overflows, a write while it counts could hide one from pmuvisor: closed, it exits.
+ */
+static void trap_counters(struct cpu *cpu, uint64_t counters)
 {
+	struct svm_cpu *svm = svm_of(cpu);
+	uint64_t watched = cpu->pmu.caps.global ? 0 : svm->disguised;
+
 	for_each_bit(n, counters) {
-		if (cpu->pmu.caps.global)
-			trap(svm_of(cpu), MSR_AMD_PERF_CTL0 + 2 * (uint32_t)n, how);
-		if (n < NR_LEGACY_COUNTERS)
-			trap(svm_of(cpu), MSR_AMD_PERF_LEGACY_CTL0 + (uint32_t)n, how);
+		if (svm->guarded & BIT(n))
+			trap(cpu, (unsigned)n, true, TRAP_BOTH, TRAP_BOTH);
+		else
+			trap(cpu, (unsigned)n, true, TRAP_NEVER, watched & BIT(n) ? TRAP_WRITE : TRAP_NEVER);
 	}
 }
 
-static void trap_counters(struct cpu *cpu, uint64_t counters, enum msr_trap how)
-{
-	for_each_bit(n, counters) {
-		if (cpu->pmu.caps.global)
-			trap(svm_of(cpu), MSR_AMD_PERF_CTL0 + 2 * (uint32_t)n + 1, how);
-		if (n < NR_LEGACY_COUNTERS)
-			trap(svm_of(cpu), MSR_AMD_PERF_LEGACY_CTL0 + NR_LEGACY_COUNTERS + (uint32_t)n, how);
-	}
-}
-
+/* Those that count are among them. */
 void svm_apply_disguised(struct cpu *cpu, uint64_t disguised)
 {
 	struct svm_cpu *svm = svm_of(cpu);
+	uint64_t changed = svm->disguised ^ disguised;
 
-	trap_selectors(cpu, disguised & ~svm->disguised, TRAP_BOTH);
-	trap_selectors(cpu, svm->disguised & ~disguised, TRAP_WRITE);
 	svm->disguised = disguised;
+	for_each_bit(n, changed) {
+		enum msr_trap how = disguised & BIT(n) ? TRAP_BOTH : TRAP_WRITE;
+
+		trap(cpu, (unsigned)n, false, how, how);
+	}
+	if (!cpu->pmu.caps.global)
+		trap_counters(cpu, changed);
 }
 
-/* A counter that is one ahead must not be read, nor written, before the exit that puts it right. */
 static void guard(struct cpu *cpu, uint64_t ahead)
 {
 	struct svm_cpu *svm = svm_of(cpu);
 
-	trap_counters(cpu, ahead, TRAP_BOTH);
 	svm->guarded = ahead;
+	trap_counters(cpu, ahead);
 	svm->vmcb.intercept1 |= (uint32_t)INTERCEPT_RDPMC;
 	vmcb_dirty(svm, CLEAN_INTERCEPTS);
 }
@@ -57,9 +68,10 @@ static void guard(struct cpu *cpu, uint64_t ahead)
 static void unguard(struct cpu *cpu)
 {
 	struct svm_cpu *svm = svm_of(cpu);
+	uint64_t guarded = svm->guarded;
 
-	trap_counters(cpu, svm->guarded, TRAP_NEVER);
 	svm->guarded = 0;
+	trap_counters(cpu, guarded);
 	if (cpu->pmu.gate.rdpmc_open)
 		svm->vmcb.intercept1 &= (uint32_t)~INTERCEPT_RDPMC;
 	vmcb_dirty(svm, CLEAN_INTERCEPTS);

@@ -62,7 +62,6 @@ int svm_cpu_init(struct cpu *cpu, struct handoff *handoff)
 		return -1;
 	}
 	ident(svm);
-	cpu->blocks_exits = !svm->vnmi;
 	stop_ibs();
 	set_control_registers(firmware);
 	reg_wrmsr(MSR_IA32_PAT, PAT_POWER_UP); /* nested page tables have their types from it */

@@ -4,7 +4,7 @@
  * - XD disabling: deviation 10; adaptive bits where the guest has no PEBS: 11;
  * - an enabled edge detector, and INV with events other than instructions: they count cycles without the event, and the
  *   cycles of an instruction that exits are pmuvisor's: 7 and 8;
- * - freezes where PMIs skid: 6; PMIs that skid on AMD's processors in shared mode: 29;
+ * - freezes where PMIs skid: 6; PMIs that skid on AMD's processors in shared mode: 30;
  * - branch misses and cache misses: predictor and caches are shared with pmuvisor;
  * - LVTPC as SMI, and fixed vectors below 16: pmuvisor can send itself neither.
  * Other MSRs than the PMU's are not in the model.
@@ -218,10 +218,6 @@ static void allow_event(const struct plan *plan, struct config_event *event)
 	uint64_t root = plan->config.lbr == CONFIG_LBR_BOTH ? 2500 : 1000;
 	uint64_t least = event->host && event->kernel ? root : 5;
 
-	if (plan_models[plan->model]->vendor == PMU_MODEL_AMD && !plan_models[plan->model]->vnmi) {
-		event->guest = false;
-		event->period = 0;
-	}
 	event->kernel |= !event->user;
 	event->host |= !event->guest;
 	if (event->period && event->period < least)

@@ -29,10 +29,15 @@ void hardware_stop(void)
 	processor_stop(&hw.guest);
 }
 
+bool hardware_blocks_nmis(void)
+{
+	return hw.guest.nmi_blocked && !hw.virtual_nmis && !hw.injected;
+}
+
 /* VMX has blocking of its own for the guest; with SVM what blocks an NMI keeps it from exiting, too. */
 static bool waits_for_blocking(void)
 {
-	return hw.world == &world_svm && ((hw.guest.nmi_blocked && !hw.virtual_nmis) || hw.shadow);
+	return hw.world == &world_svm && (hardware_blocks_nmis() || hw.shadow);
 }
 
 static enum truth_mode guest_mode(void)
@@ -115,7 +120,7 @@ bool hardware_nmi_waits(void)
 
 bool hardware_nmi_is_late(void)
 {
-	return hw.cpu.blocks_exits && hw.cpu.nmi.pending && !hw.guest.nmi_blocked;
+	return hw.world == &world_svm && !hw.virtual_nmis && hw.cpu.nmi.pending && !hw.guest.nmi_blocked;
 }
 
 static uint32_t msr_of(const struct step *step)

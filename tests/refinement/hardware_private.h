@@ -42,6 +42,7 @@ struct hardware {
 	bool saves_ctrl, inject_nmi, inject_fault, step_done;
 	bool iret_exits, shadow; /* of SVM: an NMI has to wait for one instruction */
 	bool virtual_nmis;       /* the processor's blocking is the guest's alone */
+	bool injected;           /* the NMI that the guest handles was: it blocks no physical one */
 	/* Root mode. */
 	bool entering, quiet, root_nmi_blocked;
 	bool host_enabled;
@@ -61,6 +62,9 @@ extern struct hardware hw;
 
 /* hardware.c: looks whether a PMI has arrived. To be called after each instruction, in the guest and in root mode. */
 void hardware_note_pmi(void);
+
+/* SVM's: physical NMIs are blocked. */
+bool hardware_blocks_nmis(void);
 
 /* root.c: what pmuvisor's own instructions do. */
 void root_boundary(void);

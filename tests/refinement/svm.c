@@ -159,10 +159,10 @@ static bool virtual_nmis(void)
 	return svm.vmcb.int_ctl & V_NMI_ENABLE;
 }
 
-/* By injection or by itself: the flags with the trap flag are in the handler's frame. */
+/* By injection or by itself: the flags with the trap flag are in the handler's frame. It blocks no physical ones. */
 static void take_nmi(void)
 {
-	hw.guest.nmi_blocked = true;
+	hw.guest.nmi_blocked = hw.injected = true;
 	hw.guest.nmis++;
 	pushed_tf = svm.vmcb.rflags & RFLAGS_TF;
 	svm.vmcb.rflags &= ~RFLAGS_TF;
@@ -190,7 +190,7 @@ static void leave(enum exit_reason reason)
 	if (lbrs.lbr_virtualization)
 		save_lbrs();
 	hw.step_done = false;
-	hw.root_nmi_blocked = !virtual_nmis() && hw.guest.nmi_blocked;
+	hw.root_nmi_blocked = hardware_blocks_nmis();
 	if (virtual_nmis())
 		vmcb->int_ctl = (vmcb->int_ctl & ~(uint32_t)V_NMI_MASK) |
 				(uint32_t)(hw.guest.nmi_blocked ? V_NMI_MASK : 0);
@@ -288,6 +288,7 @@ static void world_executed(const struct step *step)
 	hw.shadow = false;
 	if (step->kind != STEP_IRET)
 		return;
+	hw.injected = false;
 	svm.vmcb.rflags = (svm.vmcb.rflags & ~RFLAGS_TF) | (pushed_tf ? RFLAGS_TF : 0);
 	pushed_tf = false;
 	hw.applied.step = svm.vmcb.rflags & RFLAGS_TF;
@@ -351,7 +352,6 @@ void svm_world_prepare(struct cpu *cpu)
 	ops.inject = inject;
 	cpu->ops = &ops;
 	cpu->vendor = (struct vendor_cpu *)&svm;
-	cpu->blocks_exits = !svm.vnmi;
 }
 
 const struct world world_svm = {

@@ -53,9 +53,15 @@ GUEST(guest_stores, "mov $0x7fe00000, %r8d\n\tmovb $1, (%r8)")
 
 static unsigned nr_nmis;
 
+static bool another; /* is sent by the handler of the next */
+
 static void on_nmi(struct trap_frame *frame __attribute__((unused)))
 {
 	nr_nmis++;
+	if (!another)
+		return;
+	another = false;
+	apic_self_nmi();
 }
 
 static void features_offered(void)
@@ -221,6 +227,21 @@ static void nmi_without_intercept(void)
 	tap_equal(nr_nmis, 1, "once, by the guest's table");
 }
 
+/* An injected NMI blocks no others: what comes in its handler exits there. */
+static void nmi_in_the_handler_of_an_injected_one(void)
+{
+	nr_nmis = 0;
+	another = true;
+	world_new(guest_vmmcall);
+	world_intercept(INTERCEPT_NMI);
+	vmcb_write32(VMCB_EVENT_INJECTION, INJECT_NMI);
+	tap_equal(world_run(), EXIT_NMI, "an NMI exits from the handler of an injected one");
+	tap_equal(nr_nmis, 2, "and is the host's");
+	vmcb_write32(VMCB_EVENT_INJECTION, 0);
+	tap_equal(world_run(), EXIT_VMMCALL, "the handler goes on");
+	tap_equal(nr_nmis, 2, "and no third came");
+}
+
 static void gif_holds_nmis(void)
 {
 	nr_nmis = 0;
@@ -363,6 +384,7 @@ void test_main(void)
 	exits_count_in_the_host();
 	nmi_exits_and_waits();
 	nmi_without_intercept();
+	nmi_in_the_handler_of_an_injected_one();
 	gif_holds_nmis();
 	if (world_features() & FEATURE_VNMI)
 		virtual_nmis();
