@@ -1,6 +1,9 @@
 /*
  * The host's counters. Each event's count is `total` plus what its counter has advanced since it was last written, so
  * reading never disturbs counting; an event with a period starts that far below the wrap, one without half way up.
+ *
+ * Where entries into the guest count, they are no events and are taken off: what is known is how many there were. They
+ * bring a counter to its wrap before the period is over; then it goes on with what is left of that.
  */
 #include "pmu_private.h"
 
@@ -9,15 +12,22 @@ static uint64_t width_mask(const struct pmu *pmu)
 	return BITS(pmu->caps.width - 1, 0);
 }
 
+/* Into the guest, as far as this counter has counted them. */
+static uint64_t entries(const struct pmu *pmu, const struct pmu_host_event *event)
+{
+	return (event->counts_entry[0] ? pmu->entries[0] : 0) + (event->counts_entry[1] ? pmu->entries[1] : 0);
+}
+
 static void start_at(const struct pmu *pmu, struct pmu_host_event *event, uint64_t value)
 {
 	event->start = value & width_mask(pmu);
+	event->entered = entries(pmu, event);
 	pmu->ops->write(event->counter, event->start);
 }
 
 static uint64_t advanced(const struct pmu *pmu, const struct pmu_host_event *event, uint64_t now)
 {
-	return (now - event->start) & width_mask(pmu);
+	return (now - event->start - (entries(pmu, event) - event->entered)) & width_mask(pmu);
 }
 
 /* A fixed counter, if the host has the one that counts this event; otherwise the next general-purpose one. */
@@ -81,10 +91,14 @@ void host_events_init(struct pmu *pmu, const struct hv_config *config)
 /* Half way up, so that it doesn't wrap within years, or so far below the wrap that it ends the period. */
 static void start(const struct pmu *pmu, struct pmu_host_event *event, uint64_t done)
 {
-	uint64_t period = event->config->period;
+	uint64_t period = event->config->period, bit = BIT(event->counter);
 
+	event->left = period - done;
 	start_at(pmu, event, period ? done - period : BIT(pmu->caps.width - 1));
 	pmu->ops->program(event->counter, event->config);
+	for (unsigned user = 0; pmu->ops->counts_entry && user < 2; user++)
+		event->counts_entry[user] = event->config->guest && pmu->ops->counts_entry(bit, user);
+	event->entered = entries(pmu, event);
 }
 
 void host_events_program(struct pmu *pmu)
@@ -93,46 +107,85 @@ void host_events_program(struct pmu *pmu)
 		start(pmu, &pmu->events[i], 0);
 }
 
+static bool counts_next_entry(struct cpu *cpu, const struct pmu_host_event *event)
+{
+	return cpu->pmu.ops->counts_entry && event->counts_entry[cpu->ops->read(cpu, GUEST_CPL) > 0];
+}
+
 /* Opened by the guest, whose page tells of it. */
 static bool is_guests(const struct pmu *pmu, const struct pmu_host_event *event)
 {
 	return event >= pmu->events + pmu->nr_events;
 }
 
-/* Goes on from `value`, which lies past the wrap, towards the next multiple of the period. */
-static void reload(struct pmu *pmu, struct pmu_host_event *event, uint64_t value)
+static void end_period(struct pmu *pmu, struct pmu_host_event *event, uint64_t beyond)
 {
 	uint64_t period = event->config->period;
 
-	event->total += advanced(pmu, event, value);
-	if (!period) {
+	event->overflows += 1 + beyond / period;
+	event->left = period - beyond % period;
+	pmu->told |= event->tells;
+	pmu->gate.dirty |= is_guests(pmu, event);
+}
+
+/* Goes on from `value`, which lies past the wrap, towards the next multiple of the period. */
+static void reload(struct cpu *cpu, struct pmu_host_event *event, uint64_t value)
+{
+	struct pmu *pmu = &cpu->pmu;
+	uint64_t counted = advanced(pmu, event, value);
+
+	event->total += counted;
+	if (!event->config->period) {
 		start_at(pmu, event, BIT(pmu->caps.width - 1));
 		return;
 	}
-	event->overflows += 1 + value / period;
-	pmu->told |= event->tells;
-	pmu->gate.dirty |= is_guests(pmu, event);
-	start_at(pmu, event, value % period - period);
+	if (counted >= event->left)
+		end_period(pmu, event, counted - event->left);
+	else
+		event->left -= counted;
+	start_at(pmu, event, -event->left - counts_next_entry(cpu, event));
 }
 
-void host_events_overflowed(struct pmu *pmu, uint64_t counters)
+uint64_t host_events_ended(const struct pmu *pmu, uint64_t counters)
 {
+	for (unsigned i = 0; i < pmu->nr_live; i++) {
+		const struct pmu_host_event *event = &pmu->events[i];
+
+		if (counters & BIT(event->counter) && entries(pmu, event) != event->entered &&
+		    advanced(pmu, event, pmu->ops->read(event->counter)) < event->left)
+			counters &= ~BIT(event->counter);
+	}
+	return counters;
+}
+
+/* Of two such, the PMI of each would bring on the other's, and the guest would get nowhere: they are reloaded together. */
+static bool next_entry_wraps(struct cpu *cpu, const struct pmu_host_event *event)
+{
+	return event->config->period && counts_next_entry(cpu, event) &&
+	       cpu->pmu.ops->read(event->counter) == width_mask(&cpu->pmu);
+}
+
+void host_events_overflowed(struct cpu *cpu, uint64_t counters)
+{
+	struct pmu *pmu = &cpu->pmu;
+
 	/* Events that count in root mode count now: nothing may be lost between reading and writing the counter. */
 	if (counters & pmu->host_in_host)
 		pmu->ops->enable(0);
 	for (unsigned i = 0; i < pmu->nr_live; i++) {
 		struct pmu_host_event *event = &pmu->events[i];
 
-		if (counters & BIT(event->counter))
-			reload(pmu, event, pmu->ops->read(event->counter));
+		if (counters & BIT(event->counter) || next_entry_wraps(cpu, event))
+			reload(cpu, event, pmu->ops->read(event->counter));
 	}
 	pmu->ops->clear_status(counters | (pmu_freezes_for_host(pmu) ? PMU_STATUS_LBR_FROZEN : 0));
 }
 
 #define HELD_BACK BIT(40)
 
-static void hold_back(struct pmu *pmu, struct pmu_host_event *event)
+static void hold_back(struct cpu *cpu, struct pmu_host_event *event)
 {
+	struct pmu *pmu = &cpu->pmu;
 	uint64_t value = pmu->ops->read(event->counter);
 
 	event->start = (event->start - HELD_BACK) & width_mask(pmu);
@@ -140,25 +193,28 @@ static void hold_back(struct pmu *pmu, struct pmu_host_event *event)
 }
 
 /* A period that has ended meanwhile ends now. */
-static void let_go(struct pmu *pmu, struct pmu_host_event *event)
+static void let_go(struct cpu *cpu, struct pmu_host_event *event)
 {
+	struct pmu *pmu = &cpu->pmu;
 	uint64_t value = pmu->ops->read(event->counter) + HELD_BACK;
 
 	event->start = (event->start + HELD_BACK) & width_mask(pmu);
 	if (value > width_mask(pmu))
-		reload(pmu, event, value & width_mask(pmu));
+		reload(cpu, event, value & width_mask(pmu));
 	else
 		pmu->ops->write(event->counter, value);
 }
 
-void host_events_hold(struct pmu *pmu, bool hold)
+void host_events_hold(struct cpu *cpu, bool hold)
 {
+	struct pmu *pmu = &cpu->pmu;
+
 	if (pmu->held == hold)
 		return;
 	pmu->held = hold;
 	for (unsigned i = 0; i < pmu->nr_live; i++) {
 		if (pmu->events[i].config->period)
-			(hold ? hold_back : let_go)(pmu, &pmu->events[i]);
+			(hold ? hold_back : let_go)(cpu, &pmu->events[i]);
 	}
 }
 
@@ -172,11 +228,11 @@ static void drain(struct cpu *cpu)
 
 	if (pmu->host_in_host)
 		pmu->ops->enable(0);
-	host_events_hold(pmu, false);
+	host_events_hold(cpu, false);
 	overflowed = pmi_land(cpu) & pmu->host;
 	if (!overflowed)
 		return;
-	host_events_overflowed(pmu, overflowed);
+	host_events_overflowed(cpu, overflowed);
 	pmu->stats.host_late += (uint64_t)__builtin_popcountll(overflowed & pmu->host_sampling);
 }
 
@@ -254,10 +310,10 @@ struct pmu_host_event *pmu_host_event_on(struct pmu *pmu, unsigned counter)
 void pmu_host_remove(struct pmu *pmu, unsigned counter, struct pmu_host_event *event, uint64_t *done)
 {
 	struct pmu_host_event *live = pmu_host_event_on(pmu, counter);
-	uint64_t value = pmu->ops->read(counter), period = live->config->period;
+	uint64_t counted = advanced(pmu, live, pmu->ops->read(counter)), period = live->config->period;
 
-	live->total += advanced(pmu, live, value);
-	*done = period ? (value + period) & width_mask(pmu) : 0;
+	live->total += counted;
+	*done = period ? period - live->left + counted : 0;
 	pmu->ops->program(counter, NULL);
 	start_at(pmu, live, 0);
 	*event = *live;

@@ -239,13 +239,15 @@ static uint64_t land(const struct cpu *cpu)
 }
 
 /* The instruction that accesses the APIC's page is done, or will come again. */
-static void step_end(struct pmu *pmu)
+static void step_end(struct cpu *cpu)
 {
+	struct pmu *pmu = &cpu->pmu;
+
 	if (!pmu->gate.step)
 		return;
 	pmu->gate.step = false;
 	pmu->gate.dirty = true;
-	host_events_hold(pmu, false);
+	host_events_hold(cpu, false);
 }
 
 /* The PMI of a counter that has PEBS and interrupts too comes when its record has taken the status bit with it. */
@@ -263,7 +265,7 @@ static void sample(struct cpu *cpu, uint64_t status)
 	if (captured)
 		lbr_capture(pmu);
 	pmu->gate.dirty |= pmu->gate.records; /* a #DB in the guest may have stopped recording */
-	sample_take(cpu, status & pmu->host_sampling, captured);
+	sample_take(cpu, host_events_ended(pmu, status & pmu->host_sampling), captured);
 }
 
 /* What makes an NMI a PMI. Where the APIC's mask tells, that something overflowed is enough. */
@@ -317,11 +319,11 @@ static void shared_nmi(struct cpu *cpu)
 	if (host & pmu->host_sampling)
 		sample(cpu, status);
 	pmi = sync(pmu, await_causes(cpu, causes), causes || silent(pmu));
-	step_end(pmu);
+	step_end(cpu);
 	if (guest)
 		pmu->guest_status |= pmu_take_status(pmu, guest);
 	if (host)
-		host_events_overflowed(pmu, host);
+		host_events_overflowed(cpu, host);
 	pmu->stats.host_pmis += (uint64_t)__builtin_popcountll(host);
 	if (pmi && (!host || sending(pmu, guest))) {
 		pmu->stats.guest_pmis++;
@@ -412,12 +414,13 @@ void pmu_nmi_blocked(struct cpu *cpu)
 }
 
 /* Overflows that no NMI announced, as the entry was masked. */
-static void take_late(struct pmu *pmu, uint64_t status)
+static void take_late(struct cpu *cpu, uint64_t status)
 {
+	struct pmu *pmu = &cpu->pmu;
 	uint64_t host = status & pmu->host;
 
 	if (host)
-		host_events_overflowed(pmu, host);
+		host_events_overflowed(cpu, host);
 	pmu->stats.host_late += (uint64_t)__builtin_popcountll(host & pmu->host_sampling);
 }
 
@@ -432,7 +435,7 @@ bool pmu_write_lvtpc(struct cpu *cpu, uint64_t value)
 {
 	if (value & ~(uint64_t)(LVT_VECTOR | LVT_MODE | LVT_PENDING | LVT_MASKED))
 		return false;
-	take_late(&cpu->pmu, pmi_land(cpu)); /* of while the APIC was software-disabled, as an INIT leaves it */
+	take_late(cpu, pmi_land(cpu)); /* of while the APIC was software-disabled, as an INIT leaves it */
 	cpu->pmu.guest_lvtpc = (uint32_t)value & ~LVT_PENDING;
 	settle(&cpu->pmu);
 	return true;
@@ -482,7 +485,7 @@ void pmu_reset(struct cpu *cpu)
 	if (pmu_is_open(pmu)) {
 		lvtpc_write(LVT_MASKED);
 	} else {
-		step_end(pmu);
+		step_end(cpu);
 		pmu->guest_lvtpc = LVT_MASKED;
 		settle(pmu);
 	}
@@ -498,7 +501,7 @@ void pmu_poll(struct cpu *cpu)
 	if (pmu_is_open(pmu))
 		return;
 	pmi_land(cpu);
-	take_late(pmu, pmu->ops->status());
+	take_late(cpu, pmu->ops->status());
 	lvtpc_refresh(cpu);
 }
 
@@ -518,8 +521,8 @@ void pmu_apic_access(struct cpu *cpu)
 	taken = pmu_take_status(pmu, status);
 	pmu->guest_status |= taken;
 	pmu->step_armed = status & ~taken;
-	take_late(pmu, status);
-	host_events_hold(pmu, true);
+	take_late(cpu, status);
+	host_events_hold(cpu, true);
 	lvtpc_write(pmu->guest_lvtpc);
 	pmu->gate.apic_trapped = false;
 	pmu->gate.step = true;
@@ -536,7 +539,7 @@ void pmu_apic_accessed(struct cpu *cpu)
 		return; /* an NMI came first */
 	quiesce(pmu);
 	status = land(cpu);
-	step_end(pmu);
+	step_end(cpu);
 	if (!pmu->borrowed)
 		return; /* a window has opened meanwhile */
 	pmu->guest_lvtpc = lvtpc_read();

@@ -130,11 +130,14 @@ struct pmu_kept {
 struct pmu_host_event {
 	const struct config_event *config;
 	unsigned counter;
-	bool tells;         /* its overflows are PMIs of the guest's too */
-	uint64_t overflows; /* of the period */
-	uint64_t total;     /* events counted up to the last write of the counter */
-	uint64_t start;     /* the value last written to the counter */
-	uint64_t paused_at; /* its value while a window is open */
+	bool tells;           /* its overflows are PMIs of the guest's too */
+	uint64_t overflows;   /* of the period */
+	uint64_t total;       /* events counted up to the last write of the counter */
+	uint64_t start;       /* the value last written to the counter, */
+	uint64_t entered;     /* entries until then that it counted, */
+	uint64_t left;        /* and events of the period that were still to come */
+	bool counts_entry[2]; /* at privilege level 0, and at others */
+	uint64_t paused_at;   /* its value while a window is open */
 };
 
 /* Since pmuvisor started; printed by dump.c. */
@@ -168,6 +171,7 @@ struct pmu {
 	uint32_t guest_lvtpc;  /* while closed: what the guest's LVTPC holds, */
 	bool borrowed;         /* and whether the hardware's holds the host's instead */
 	bool emulated;         /* where entries count: the next one stands for an emulated instruction; */
+	uint64_t entries[2];   /* so many while a counter of the host's counted them: at level 0, at others; */
 	uint64_t taken;        /* these counters have one taken off for the entry, */
 	uint64_t ahead;        /* these will have counted one that stands for nothing, */
 	uint64_t suspended;    /* and these are off till the next exit */

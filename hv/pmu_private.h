@@ -63,11 +63,13 @@ void host_events_stop_root(struct cpu *cpu);
 void host_events_pause(struct cpu *cpu);
 void host_events_resume(struct pmu *pmu);
 /* Keeps the counters that sample far from overflowing, and back. Those that sample root mode are stopped. */
-void host_events_hold(struct pmu *pmu, bool hold);
+void host_events_hold(struct cpu *cpu, bool hold);
+/* Of `counters`, which have overflowed, those whose period is over. */
+uint64_t host_events_ended(const struct pmu *pmu, uint64_t counters);
 /*
  * Overflows of `counters`: acknowledged, counted, reloaded. If they count in root mode, they do so again from the
  * next exit.
  */
-void host_events_overflowed(struct pmu *pmu, uint64_t counters);
+void host_events_overflowed(struct cpu *cpu, uint64_t counters);
 
 #endif

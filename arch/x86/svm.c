@@ -176,11 +176,14 @@ static void exited_pmu(struct cpu *cpu)
 static inline void entering_pmu(struct cpu *cpu)
 {
 	struct pmu *pmu = &cpu->pmu;
-	uint64_t ctrl = pmu->gate.guest_ctrl | pmu->gate.host_ctrl;
+	uint64_t ctrl = pmu->gate.guest_ctrl | pmu->gate.host_ctrl, counting;
 
 	if (pmu->kept.ctrl != ctrl)
 		pmu->ops->enable(ctrl);
-	if ((pmu->kept.entries[0] | pmu->kept.entries[1]) & ctrl & pmu->guest)
+	counting = svm_counting_entry(pmu);
+	if (counting & pmu->host_in_guest)
+		pmu->entries[svm_of(cpu)->vmcb.cpl > 0]++;
+	if (counting & pmu->guest)
 		svm_pmu_entering(cpu);
 }
 

@@ -150,6 +150,12 @@ void svm_pmu_ctrl_written(struct pmu *pmu, uint64_t ctrl);
 /* struct pmu_gate */
 void svm_apply_disguised(struct cpu *cpu, uint64_t disguised);
 
+/* Counters of either side that are on and count the next entry. */
+static inline uint64_t svm_counting_entry(const struct pmu *pmu)
+{
+	return (pmu->kept.entries[0] | pmu->kept.entries[1]) & pmu->kept.ctrl;
+}
+
 /* svm_lbr.c: the guest's DEBUGCTL, and what records behind its back. */
 uint64_t svm_read_debugctl(const struct svm_cpu *svm);
 void svm_write_debugctl(struct cpu *cpu, uint64_t value);

@@ -86,6 +86,8 @@ void svm_pmu_entered(struct cpu *cpu)
 
 void svm_pmu_not_entered(struct cpu *cpu)
 {
+	if (svm_counting_entry(&cpu->pmu) & cpu->pmu.host_in_guest)
+		cpu->pmu.entries[svm_of(cpu)->vmcb.cpl > 0]--;
 	if (pmu_entry_counts(&cpu->pmu))
 		pmu_not_entered(cpu);
 	if (svm_of(cpu)->guarded)

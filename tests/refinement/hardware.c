@@ -335,16 +335,26 @@ bool hardware_needs_lvtpc(void)
 	return !hw.applied.open && !hw.cpu.pmu.borrowed && (hw.cpu.pmu.host_sampling || hw.cpu.pmu.guest_freeze);
 }
 
+/* One for each PMI; where entries count, for those alone that end a period. */
+static void check_samples(const struct pmu *pmu, uint64_t taken)
+{
+	uint64_t pmis = pmu->stats.host_pmis, periods = 0;
+
+	for (unsigned i = 0; i < pmu->nr_events; i++)
+		periods += pmu->events[i].overflows;
+	if (pmu->ops->counts_entry ? taken > pmis || taken > periods : taken != pmis)
+		difference("%" PRIu64 " samples of %" PRIu64 " host PMIs and %" PRIu64 " periods", taken, pmis,
+			   periods);
+}
+
 void hardware_check_host(void)
 {
-	const struct sample_ring *ring = sample_ring_of(&hw.cpu);
 	uint64_t status = 0;
 
 	hw.quiet = true;
 	processor_rdmsr(&hw.guest, hw.status_msr, &status);
 	truth_check(&hw.truth, &hw.cpu.pmu, status);
-	if (ring->taken != hw.cpu.pmu.stats.host_pmis)
-		difference("%" PRIu64 " samples of %" PRIu64 " host PMIs", ring->taken, hw.cpu.pmu.stats.host_pmis);
+	check_samples(&hw.cpu.pmu, sample_ring_of(&hw.cpu)->taken);
 	hw.quiet = false;
 }
 

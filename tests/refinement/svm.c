@@ -252,7 +252,6 @@ static void enter(void)
 	if (hw.verdict == INJECT_GP)
 		hw.at_commit = hw.at_retirement;
 	processor_retire_timeless(&hw.guest, svm.vmcb.cpl);
-	truth_entered(&hw.truth, &hw.guest, &hw.cpu.pmu, svm.open ? TRUTH_OPEN : TRUTH_CLOSED, svm.vmcb.cpl);
 	hw.entering = hw.root_nmi_blocked = false;
 	if (virtual_nmis() && !(svm.vmcb.intercept1 & INTERCEPT_NMI))
 		difference("VMRUN fails: virtual NMIs without the intercept");

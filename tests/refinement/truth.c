@@ -77,19 +77,6 @@ void truth_retired(struct truth *truth, const struct processor *cpu, const struc
 	}
 }
 
-/* To AMD's counters VMRUN is an instruction and a branch of the guest's: docs/contract.md, deviation 25. */
-void truth_entered(struct truth *truth, const struct processor *cpu, const struct pmu *pmu, enum truth_mode mode,
-		   unsigned cpl)
-{
-	for (unsigned i = 0; i < pmu->nr_events; i++) {
-		const struct pmu_host_event *event = &pmu->events[i];
-
-		if (event->config->event != 0x3c && (cpl ? event->config->user : event->config->kernel) &&
-		    counted(cpu, pmu, event, mode))
-			truth->counts[i]++;
-	}
-}
-
 void truth_interrupted(struct truth *truth, const struct processor *cpu, const struct pmu *pmu, enum truth_mode mode)
 {
 	for (unsigned i = 0; pmu->ops == &pmu_amd && i < pmu->nr_events; i++) {

@@ -15,9 +15,6 @@ enum truth_mode { TRUTH_CLOSED, TRUTH_OPEN, TRUTH_ROOT };
 
 void truth_retired(struct truth *truth, const struct processor *cpu, const struct pmu *pmu, enum truth_mode mode,
 		   unsigned cpl, bool branch);
-/* VMRUN, with the privilege that the guest goes on with. */
-void truth_entered(struct truth *truth, const struct processor *cpu, const struct pmu *pmu, enum truth_mode mode,
-		   unsigned cpl);
 /* An exception, an interrupt or #VMEXIT: to AMD's counters a branch of ring 0's. */
 void truth_interrupted(struct truth *truth, const struct processor *cpu, const struct pmu *pmu, enum truth_mode mode);
 /* Counts, and periods completed. `status`: the global status register, whose overflows are yet to be seen. */

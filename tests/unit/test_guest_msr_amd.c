@@ -25,10 +25,18 @@
 #define OLD_CTR(n) (0xc0010004 + (n))
 #define GLOBAL     0xc0000300
 
-static const struct pmu_ops amd = { .msrs = &guest_msrs_amd };
-static struct cpu cpu;
 static uint64_t debugctl, tried, freeze, selectors[COUNTERS], counter_value;
 static uint32_t counter_msr;
+
+/* The operation keeps account of what it writes. */
+static void write_core(unsigned n, uint64_t value)
+{
+	assert_int_equal(CTR(n), counter_msr);
+	counter_value = value;
+}
+
+static const struct pmu_ops amd = { .write = write_core, .msrs = &guest_msrs_amd };
+static struct cpu cpu;
 static uint64_t written;
 static unsigned enabled;
 static enum pmu_global written_reg;
