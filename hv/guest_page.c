@@ -40,6 +40,13 @@ static uint32_t state_of(const struct cpu *cpu, unsigned id)
 	       (has_counter && !cpu->pmu.window ? PMUVISOR_STATE_COUNTING : 0);
 }
 
+static uint64_t ahead_of(struct cpu *cpu, unsigned id)
+{
+	const struct guest_event *event = &cpu->guest_events.event[id];
+
+	return event->counter == PMU_NO_COUNTER ? 0 : event->count + pmu_host_ahead(&cpu->pmu, event->counter);
+}
+
 static struct pmuvisor_page_event tell(struct cpu *cpu, unsigned id, uint64_t now)
 {
 	const struct guest_event *event = &cpu->guest_events.event[id];
@@ -52,8 +59,7 @@ static struct pmuvisor_page_event tell(struct cpu *cpu, unsigned id, uint64_t no
 		.enabled = counts.enabled,
 		.running = counts.running,
 		.overflows = counts.overflows,
-		.ahead = event->counter == PMU_NO_COUNTER ? 0
-							  : event->count + pmu_host_ahead(&cpu->pmu, event->counter),
+		.ahead = ahead_of(cpu, id),
 	};
 }
 
@@ -68,14 +74,36 @@ static void fill(struct cpu *cpu, struct pmuvisor_page *page)
 		page->event[id] = cpu->guest_events.open & BIT(id) ? tell(cpu, id, page->tsc) : none;
 }
 
+static void begin(struct pmuvisor_page *page)
+{
+	__atomic_store_n(&page->sequence, page->sequence | 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+static void end(struct pmuvisor_page *page)
+{
+	__atomic_store_n(&page->sequence, page->sequence + 1, __ATOMIC_RELEASE);
+}
+
 void guest_page_publish(struct cpu *cpu)
 {
 	struct pmuvisor_page *page = cpu->page.shown;
 
 	if (!page->version)
 		return;
-	__atomic_store_n(&page->sequence, page->sequence | 1, __ATOMIC_RELAXED);
-	__atomic_thread_fence(__ATOMIC_RELEASE);
+	begin(page);
 	fill(cpu, page);
-	__atomic_store_n(&page->sequence, page->sequence + 1, __ATOMIC_RELEASE);
+	end(page);
+}
+
+void guest_page_entering(struct cpu *cpu)
+{
+	struct pmuvisor_page *page = cpu->page.shown;
+
+	if (!page->version)
+		return;
+	begin(page);
+	for_each_bit(id, cpu->guest_events.open)
+		page->event[id].ahead = ahead_of(cpu, (unsigned)id);
+	end(page);
 }

@@ -21,6 +21,8 @@ struct cpu;
 int64_t guest_page_keep(struct cpu *cpu, uint64_t kept, uint64_t refresh, uint64_t *address);
 /* Before an entry for which anything has changed: the gate is dirty. */
 void guest_page_publish(struct cpu *cpu);
+/* Before an entry that counters of the host's count: what is ahead of those changes with it. */
+void guest_page_entering(struct cpu *cpu);
 /* The timer: the page is old enough. */
 void guest_page_refresh(struct cpu *cpu);
 

@@ -281,7 +281,8 @@ uint64_t pmu_host_ahead(struct pmu *pmu, unsigned counter)
 	const struct pmu_host_event *event = pmu_host_event_on(pmu, counter);
 	unsigned rest = 64 - pmu->caps.width;
 
-	return event->total - (uint64_t)((int64_t)(event->start << rest) >> rest);
+	return event->total - (uint64_t)((int64_t)(event->start << rest) >> rest) -
+	       (entries(pmu, event) - event->entered);
 }
 
 void host_events_stop_root(struct cpu *cpu)

@@ -181,8 +181,11 @@ static inline void entering_pmu(struct cpu *cpu)
 	if (pmu->kept.ctrl != ctrl)
 		pmu->ops->enable(ctrl);
 	counting = svm_counting_entry(pmu);
-	if (counting & pmu->host_in_guest)
+	if (counting & pmu->host_in_guest) {
 		pmu->entries[svm_of(cpu)->vmcb.cpl > 0]++;
+		if (pmu->nr_live > pmu->nr_events)
+			guest_page_entering(cpu);
+	}
 	if (counting & pmu->guest)
 		svm_pmu_entering(cpu);
 }

@@ -87,24 +87,18 @@ static void take_all(uint64_t from, uint64_t cr3)
 	}
 }
 
-static uint64_t exits;
-static bool counts_entries;
-
 static void run(uint64_t rounds)
 {
-	exits = statistic(PMUVISOR_STAT_EXITS);
 	work_rounds = rounds;
 	user_run(work_loop);
-	exits = statistic(PMUVISOR_STAT_EXITS) - exits;
 }
 
-/* What an earlier run has left of a period is not known. On AMD processors an entry into the guest is an instruction. */
+/* What an earlier run has left of a period is not known. */
 static bool is_about(uint64_t samples, uint64_t rounds)
 {
 	uint64_t instructions = WORK_LOOP_INSTRUCTIONS(rounds);
 
-	return samples >= instructions / PERIOD &&
-	       samples <= (instructions + (counts_entries ? exits : 0)) / PERIOD + 1;
+	return samples >= instructions / PERIOD && samples <= instructions / PERIOD + 1;
 }
 
 static void test_each_is_there(void)
@@ -149,7 +143,6 @@ void test_main(void)
 
 	if (!pmuvisor_find(&calls))
 		tap_abort("this is not pmuvisor");
-	counts_entries = calls.ebx & PMUVISOR_FEATURE_VMMCALL;
 	tap_check(calls.ebx & PMUVISOR_FEATURE_SAMPLES, "there are samples for the guest");
 	while (!take(&sample))
 		;

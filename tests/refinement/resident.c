@@ -49,6 +49,11 @@ unsigned guest_events_counters(const struct cpu *cpu)
 	return 0;
 }
 
+void guest_page_entering(struct cpu *cpu)
+{
+	(void)cpu;
+}
+
 void guest_page_publish(struct cpu *cpu)
 {
 	(void)cpu;
