@@ -14,6 +14,7 @@
 #include <linux/module.h>
 #include <linux/percpu.h>
 #include <linux/perf_event.h>
+#include <linux/smp.h>
 #include <linux/sysfs.h>
 
 #include "../pmuvisor.h"
@@ -271,7 +272,35 @@ static ssize_t dump_store(struct device *dev, struct device_attribute *attr, con
 }
 static DEVICE_ATTR_WO(dump);
 
-static struct attribute *control_attrs[] = { &dev_attr_dump.attr, NULL };
+#define SAMPLE_LINE_MAX 80
+
+struct sample_lines {
+	char *page;
+	int used;
+};
+
+static void take_samples(void *to)
+{
+	struct sample_lines *lines = to;
+	struct pmuvisor_registers regs = { 0 };
+
+	while (lines->used < (int)PAGE_SIZE - SAMPLE_LINE_MAX && !call(&regs, PMUVISOR_CALL_SAMPLE, 0))
+		lines->used += sysfs_emit_at(lines->page, lines->used, "%u %llu %llx %llx %llx\n", smp_processor_id(),
+					     regs.rdx, regs.rsi, regs.rdi, regs.rbx);
+}
+
+/* Each is given once: CPU, time, RIP, CR3, PMUVISOR_SAMPLE_*. What finds no room on the page comes with the next read. */
+static ssize_t samples_show(struct device *dev, struct device_attribute *attr, char *page)
+{
+	struct sample_lines lines = { .page = page };
+	unsigned int cpu;
+
+	for_each_online_cpu(cpu) smp_call_function_single(cpu, take_samples, &lines, true);
+	return lines.used;
+}
+static DEVICE_ATTR_ADMIN_RO(samples);
+
+static struct attribute *control_attrs[] = { &dev_attr_dump.attr, &dev_attr_samples.attr, NULL };
 static const struct attribute_group control_group = { .attrs = control_attrs };
 static const struct attribute_group *groups[] = { &format_group, &events_group, &control_group, NULL };
 

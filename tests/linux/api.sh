@@ -12,6 +12,11 @@ pmuvisor_value() {
 	stat_value /tmp/stat "pmuvisor/$1/$2"
 }
 
+# All that there are.
+samples() {
+	while grep . $pmuvisor/samples; do :; done
+}
+
 scenario_api() {
 	local turns=20000 plain name
 	insmod /bin/pmuvisor.ko
@@ -48,6 +53,16 @@ scenario_api() {
 	asked count run plain 100000
 	check instructions_of_three equal "$(pmuvisor_value guest-instructions u)" "$plain"
 	check not_counted equal "$(pmuvisor_value guest-cpu-cycles u)" '<not counted>'
+
+	# Whatever has been taken so far is out of the way; then all there are.
+	samples >/dev/null
+	events=pmuvisor/samples/,pmuvisor/samples-lost/
+	asked -a count run plain 1000000
+	samples >/tmp/samples
+	check samples [ "$(pmuvisor_value samples)" -gt 10 ]
+	check samples_lost equal "$(pmuvisor_value samples-lost)" 0
+	check samples_read [ "$(wc -l </tmp/samples)" -ge "$(pmuvisor_value samples)" ]
+	check samples_user equal "$(grep -c ' 301$' /tmp/samples)" "$(wc -l </tmp/samples)"
 
 	# Between two dumps: tests/linux/dumped compares. What starts a shell has CPUIDs of its own, nothing else has.
 	events=pmuvisor/exits-cpuid/,pmuvisor/exits/,pmuvisor/root-cycles/,pmuvisor/windows/
