@@ -57,10 +57,20 @@ static void EFIAPI start_here(void *argument)
 	reg_wrmsr(MSR_IA32_EFER, efer);
 }
 
+/* The firmware's way to a CPU may be an INIT, and with SVM that has made it leave already: who would do isn't a guest. */
+static bool has_left(void)
+{
+	char why[CONFIG_ERROR_MAX];
+
+	return requirements_met(&processor, why);
+}
+
 static void EFIAPI leave_here(void *argument)
 {
 	uint64_t efer = reg_rdmsr(MSR_IA32_EFER);
 
+	if (has_left())
+		return;
 	reg_wrmsr(MSR_IA32_EFER, efer | EFER_NXE);
 	boot_leave(argument, PMUVISOR_CALL_MAGIC, HV_CALL_LEAVE);
 	reg_wrmsr(MSR_IA32_EFER, efer);

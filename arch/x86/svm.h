@@ -94,6 +94,8 @@ void svm_apic_accessed(struct cpu *cpu);
 void svm_apic_forget(struct cpu *cpu);
 /* An INIT has come. True: it was another CPU's pmuvisor that sent it, and is answered. */
 bool svm_summoned(struct cpu *cpu);
+/* This CPU was sent an INIT while not all of them are under pmuvisor: it is no longer, either. */
+_Noreturn void svm_leave_by_init(struct cpu *cpu);
 /* This CPU was sent an INIT. The vector it starts at. */
 uint32_t svm_wait_for_sipi(struct cpu *cpu);
 void svm_started(struct svm_cpu *svm);

@@ -4,6 +4,7 @@
 #include "cpuid.h"
 #include "guest.h"
 #include "msr.h"
+#include "platform.h"
 #include "reg.h"
 
 #define MSR_WRITE 1 /* exit_info1 */
@@ -140,6 +141,8 @@ static enum verdict init_signal(struct cpu *cpu)
 	struct svm_cpu *svm = svm_of(cpu);
 	uint32_t vector;
 
+	if (platform_knows_loader(cpu))
+		svm_leave_by_init(cpu);
 	svm_nmi_reset(svm);
 	pmu_reset(cpu); /* first, so that an NMI which comes behind the INIT is kept */
 	reset_segments(&svm->vmcb);

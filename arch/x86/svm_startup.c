@@ -223,6 +223,21 @@ static void summon_others(struct cpu *cpu)
 	}
 }
 
+/*
+ * Until the last CPU has started, the one that sends it is not under pmuvisor, and nobody puts its SIPI into memory. It is
+ * the firmware's, which is asked to bring this CPU back: INIT does so, and leaves it as the firmware expects it.
+ */
+_Noreturn void svm_leave_by_init(struct cpu *cpu)
+{
+	uint32_t apic_id = cpu->boot->processors[cpu->id].apic_id;
+
+	pmu_release(cpu);
+	svm_cpu_leave(cpu);
+	apic_send(apic_id, ICR_INIT);
+	for (;;)
+		asm volatile("hlt");
+}
+
 /* From now on: it may have been a sender that wrote so already, and there may be an answer. */
 static void begin_to_wait(struct svm_cpu *svm)
 {

@@ -4,7 +4,7 @@
  *
  * A line "!crumble N" first makes processor N (the firmware's number) one that is like the others until pmuvisor is about
  * to go under it: its last MTRR divides all memory into pages. "!mend N" takes that back. "!disable N" makes it one that
- * the firmware has disabled.
+ * the firmware has disabled. "!lose N" makes it one that doesn't come back from the second procedure that it is given.
  */
 #include <efi.h>
 #include <efilib.h>
@@ -26,11 +26,14 @@
 		}                                                                                                      \
 	}
 
+struct mp_services;
+typedef void(EFIAPI *mp_procedure)(void *);
+typedef EFI_STATUS(EFIAPI *run_procedure)(struct mp_services *this, mp_procedure procedure, UINTN number,
+					  EFI_EVENT wait, UINTN timeout_us, void *argument, BOOLEAN *finished);
+
 struct mp_services {
 	void *get_number_of_processors, *get_processor_info, *startup_all_aps;
-	EFI_STATUS(EFIAPI *startup_this_ap)
-	(struct mp_services *this, void(EFIAPI *procedure)(void *), UINTN number, EFI_EVENT wait, UINTN timeout_us,
-	 void *argument, BOOLEAN *finished);
+	run_procedure startup_this_ap;
 	void *switch_bsp;
 	EFI_STATUS(EFIAPI *enable_disable_ap)
 	(struct mp_services *this, UINTN number, BOOLEAN enable, UINT32 *health);
@@ -89,6 +92,34 @@ static void EFIAPI set_last_mtrr(void *mask)
 	wrmsr(last + 1, *(UINT64 *)mask);
 }
 
+static void EFIAPI never_return(void *argument __attribute__((unused)))
+{
+	for (;;)
+		asm volatile("cli; hlt");
+}
+
+static run_procedure firmware_s;
+static UINTN lost, procedures_left;
+
+/* In the place of the firmware's, which finds out by itself that the time is over. */
+static EFI_STATUS EFIAPI run_or_lose(struct mp_services *this, mp_procedure procedure, UINTN number, EFI_EVENT wait,
+				     UINTN timeout_us, void *argument, BOOLEAN *finished)
+{
+	if (number == lost && !--procedures_left) {
+		this->startup_this_ap = firmware_s;
+		procedure = never_return;
+	}
+	return uefi_call_wrapper(firmware_s, 7, this, procedure, number, wait, timeout_us, argument, finished);
+}
+
+static void lose(struct mp_services *services, UINTN number)
+{
+	firmware_s = services->startup_this_ap;
+	services->startup_this_ap = run_or_lose;
+	lost = number;
+	procedures_left = 2;
+}
+
 static EFI_STATUS change(const char *what, const char *digit)
 {
 	UINT64 mask = what[0] == 'c' ? EVERY_OTHER_PAGE | PHYSMASK_VALID : 0;
@@ -101,6 +132,14 @@ static EFI_STATUS change(const char *what, const char *digit)
 		return status;
 	if (what[0] == 'd')
 		return uefi_call_wrapper(services->enable_disable_ap, 4, services, number, FALSE, NULL);
+	if (what[0] == 'l') {
+		lose(services, number);
+		return EFI_SUCCESS;
+	}
+	if (!number) { /* this one: no other is asked to run it */
+		set_last_mtrr(&mask);
+		return EFI_SUCCESS;
+	}
 	return uefi_call_wrapper(services->startup_this_ap, 7, services, set_last_mtrr, number, NULL, 0, &mask, NULL);
 }
 
