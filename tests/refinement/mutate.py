@@ -63,9 +63,10 @@ def main():
         objects = file.read().split()
     mutants = list(parse(listed))
     count = 0
-    for number, (source, title, old, new) in enumerate(mutants, 1):
-        target = os.path.join(directory, f"mutant-{number}", source)
+    targets = [os.path.join(directory, f"mutant-{number}", mutant[0]) for number, mutant in enumerate(mutants, 1)]
+    for (source, _, old, new), target in zip(mutants, targets):
         change(source, old, new, target)
+    for (source, title, _, _), target in zip(mutants, targets):
         hit = found(build(source, target, objects, compiler))
         count += hit
         print(f"{'found' if hit else 'NOT FOUND':9} {source}: {title}", flush=True)
