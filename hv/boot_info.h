@@ -78,6 +78,7 @@ struct boot_info {
 /* One page with an entry of its own in the page tables, which the CPU it belongs to changes. Virtual addresses. */
 struct hv_window {
 	uint64_t page, entry;
+	uint64_t flags; /* the entry without its address; the resident's */
 };
 
 /*

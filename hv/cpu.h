@@ -71,8 +71,9 @@ struct cpu {
 	struct regs guest;
 	struct nmi nmi;
 	/* Both follow IA32_APIC_BASE, whose writes exit. */
-	bool x2apic;        /* the local APIC's mode, */
-	uint64_t apic_page; /* and where its registers are in xAPIC mode */
+	bool x2apic;           /* the local APIC's mode, */
+	uint64_t apic_page;    /* and where its registers are in xAPIC mode */
+	uint64_t address_mask; /* of the processor's physical addresses */
 	struct hv_window apic, aperture;
 	struct pmu pmu;
 	struct cpu_counts counts;

@@ -15,6 +15,7 @@ UNIT_test_lbr_legacy	:= arch/x86/lbr_legacy.c
 UNIT_test_lbr_arch	:= arch/x86/lbr_arch.c
 UNIT_test_lbr_amd	:= arch/x86/lbr_amd.c
 UNIT_test_svm_timer	:= arch/x86/svm_timer.c
+UNIT_test_svm_length	:= arch/x86/svm_length.c
 UNIT_test_guest_msr_amd	:= arch/x86/guest_msr.c arch/x86/guest_msr_amd.c
 UNIT_test_pmu_shared	:= hv/pmu.c hv/lbr.c hv/pebs.c hv/pmi.c hv/emulated.c hv/host_event.c
 UNIT_test_hypercall	:= hv/hypercall.c hv/statistic.c

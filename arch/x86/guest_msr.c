@@ -5,7 +5,6 @@
  */
 #include "guest_msr.h"
 #include "apic.h"
-#include "cpuid.h"
 #include "msr.h"
 #include "mtrr.h"
 #include "arch/x86/reg.h"
@@ -49,19 +48,15 @@ static bool write_lvtpc(struct cpu *cpu, uint32_t msr, uint64_t value)
  * A mask with holes repeats its range all over memory, more often than there are page tables for. Software has no use
  * for one: SDM Vol. 3A, "Range Size and Alignment Requirement".
  */
-static bool has_holes(uint64_t mask)
+static bool has_holes(const struct cpu *cpu, uint64_t mask)
 {
-	uint32_t regs[4];
-
-	reg_cpuid(CPUID_ADDRESS_SIZES, 0, regs);
 	mask &= MTRR_ADDRESS;
-	return mask && mask + LOWEST_BIT(mask) != BIT(regs[0] & 0xff);
+	return mask && mask + LOWEST_BIT(mask) != cpu->address_mask + 1;
 }
 
 static bool write_mtrr_range(struct cpu *cpu, uint32_t msr, uint64_t value)
 {
-	(void)cpu;
-	return !(msr & 1 && has_holes(value)) && reg_wrmsr_safe(msr, value);
+	return !(msr & 1 && has_holes(cpu, value)) && reg_wrmsr_safe(msr, value);
 }
 
 /*

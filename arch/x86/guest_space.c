@@ -1,6 +1,5 @@
 #include "guest_space.h"
 #include "cpu_area.h"
-#include "cpuid.h"
 #include "hv/stop.h"
 #include "reg.h"
 
@@ -21,13 +20,11 @@ bool guest_space_init(struct cpu *cpu, struct guest_space *space, uint64_t memty
 {
 	const struct boot_info *boot = cpu->boot;
 	struct guest_map *map = &space->map;
-	uint32_t regs[4];
 
-	reg_cpuid(CPUID_ADDRESS_SIZES, 0, regs);
 	map->pool = (uint64_t *)(boot->ept_pools + cpu->id * boot->ept_pages * PAGE_SIZE);
 	map->pool_pa = hv_pa(map->pool);
 	map->pages = boot->ept_pages;
-	map->physical_bits = regs[0] & 0xff;
+	map->physical_bits = (unsigned)__builtin_popcountll(cpu->address_mask);
 	map->memtype = memtype;
 	map->hidden_pa = boot->region_pa;
 	map->hidden_size = boot->region_size;

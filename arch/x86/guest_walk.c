@@ -1,5 +1,4 @@
 #include "guest_walk.h"
-#include "cpuid.h"
 #include "guest.h"
 #include "msr.h"
 #include "paging.h"
@@ -7,63 +6,65 @@
 
 #define CR4_LA57 BIT(12)
 
-struct walk {
-	uint64_t table;        /* physical address of the next table; at the end, of the memory itself */
-	unsigned levels;       /* left */
-	uint64_t address_mask; /* of the processor's physical addresses */
-	bool write_protect;
-};
+#define LOWEST_SHIFT  12 /* of the last level's tables, */
+#define LARGEST_SHIFT 30 /* and of those whose entries may be pages themselves */
 
-static uint64_t physical_mask(void)
+static enum guest_memory kind_of(const struct boot_info *boot, uint64_t pa)
 {
-	uint32_t regs[4];
-
-	reg_cpuid(CPUID_ADDRESS_SIZES, 0, regs);
-	return BITS((regs[0] & 0xff) - 1, 0);
+	return pa - boot->region_pa < boot->region_size ? MEMORY_HIDDEN : MEMORY_WRITABLE;
 }
 
-static bool is_hidden(const struct boot_info *boot, uint64_t pa)
+static bool is_canonical(uint64_t linear, unsigned bits)
 {
-	return pa - boot->region_pa < boot->region_size;
+	int64_t top = (int64_t)linear >> (bits - 1);
+
+	return top == 0 || top == -1;
 }
 
-/* SDM Vol. 3A, "Paging-Structure Entries" of 4-level and 5-level paging: address bits beyond the processor's fault. */
-static bool follow(struct walk *walk, uint64_t entry, unsigned level, uint64_t linear)
+static bool is_page(uint64_t entry, unsigned shift)
 {
-	unsigned shift = 12 + 9 * (level - 1);
-	bool page = level == 1 || (level <= 3 && entry & PTE_LARGE);
-	uint64_t in_page = page ? BITS(shift - 1, 0) : 0;
-
-	if (!(entry & PTE_PRESENT) || (!(entry & PTE_WRITABLE) && walk->write_protect) ||
-	    entry & PTE_ADDRESS & ~walk->address_mask)
-		return false;
-	walk->table = (entry & PTE_ADDRESS & ~in_page) | (linear & in_page);
-	walk->levels = page ? 0 : level - 1;
-	return true;
+	return shift == LOWEST_SHIFT || (entry & PTE_LARGE && shift <= LARGEST_SHIFT);
 }
 
-static bool is_canonical(uint64_t linear, unsigned levels)
+/*
+ * In long mode, by entries that have all of `needed`. SDM Vol. 3A, "Paging-Structure Entries" of 4-level and 5-level
+ * paging: address bits beyond the processor's fault.
+ */
+static enum guest_memory translate(struct cpu *cpu, uint64_t linear, uint64_t needed, uint64_t *pa)
 {
-	uint64_t top = linear >> (11 + 9 * levels);
+	unsigned bits = cpu->ops->read(cpu, GUEST_CR4) & CR4_LA57 ? 57 : 48;
+	uint64_t table = cpu->ops->read(cpu, GUEST_CR3) & PTE_ADDRESS & cpu->address_mask;
+	uint64_t checked = needed | (PTE_ADDRESS & ~cpu->address_mask);
+	const struct hv_window aperture = cpu->aperture;
+	const struct boot_info *boot = cpu->boot;
 
-	return top == 0 || top == BITS(52 - 9 * levels, 0);
-}
-
-/* Where it leads is in walk->table. */
-static enum guest_memory walk_to(const struct cpu *cpu, struct walk *walk, uint64_t linear)
-{
-	if (walk->levels && !is_canonical(linear, walk->levels))
+	if (!is_canonical(linear, bits))
 		return MEMORY_UNMAPPED;
-	while (walk->levels) {
-		unsigned level = walk->levels;
-		uint64_t index = linear >> (12 + 9 * (level - 1)) & 0x1ff;
+	for (unsigned shift = bits - 9; kind_of(boot, table) != MEMORY_HIDDEN; shift -= 9) {
+		uint64_t entry = reg_read_physical(&aperture, table + 8 * (linear >> shift & 0x1ff));
 
-		if (is_hidden(cpu->boot, walk->table))
-			return MEMORY_HIDDEN;
-		if (!follow(walk, reg_read_physical(&cpu->aperture, walk->table + 8 * index), level, linear))
+		if ((entry & checked) != needed)
 			return MEMORY_UNMAPPED;
+		table = entry & PTE_ADDRESS;
+		if (is_page(entry, shift)) {
+			uint64_t in_page = BIT(shift) - 1;
+
+			*pa = (table & ~in_page) | (linear & in_page);
+			return kind_of(boot, *pa);
+		}
 	}
-	return is_hidden(cpu->boot, walk->table) ? MEMORY_HIDDEN : MEMORY_WRITABLE;
+	return MEMORY_HIDDEN;
+}
+
+/* Where `linear` leads to. */
+static enum guest_memory find(struct cpu *cpu, uint64_t linear, uint64_t needed, uint64_t *pa)
+{
+	if (cpu->ops->read(cpu, GUEST_EFER) & EFER_LMA)
+		return translate(cpu, linear, needed, pa);
+	if (cpu->ops->read(cpu, GUEST_CR0) & CR0_PG)
+		return MEMORY_UNKNOWN;
+	*pa = linear;
+	return kind_of(cpu->boot, linear);
 }
 
 static enum guest_memory worse(enum guest_memory a, enum guest_memory b)
@@ -71,44 +72,18 @@ static enum guest_memory worse(enum guest_memory a, enum guest_memory b)
 	return a > b ? a : b;
 }
 
-/* A walk in long mode. */
-static struct walk walk_from_top(struct cpu *cpu, bool write_protect)
-{
-	struct walk walk = { .address_mask = physical_mask(), .write_protect = write_protect };
-
-	walk.levels = cpu->ops->read(cpu, GUEST_CR4) & CR4_LA57 ? 5 : 4;
-	walk.table = cpu->ops->read(cpu, GUEST_CR3) & PTE_ADDRESS & walk.address_mask;
-	return walk;
-}
-
 enum guest_memory guest_memory_at(struct cpu *cpu, uint64_t linear, uint64_t size)
 {
-	uint64_t cr0 = cpu->ops->read(cpu, GUEST_CR0), last = linear + size - 1;
-	struct walk walk, first;
+	uint64_t needed = PTE_PRESENT | (cpu->ops->read(cpu, GUEST_CR0) & CR0_WP ? PTE_WRITABLE : 0), pa;
 
-	if (!(cr0 & CR0_PG)) {
-		bool hidden = is_hidden(cpu->boot, linear) || is_hidden(cpu->boot, last);
-
-		return hidden ? MEMORY_HIDDEN : MEMORY_WRITABLE;
-	}
-	if (!(cpu->ops->read(cpu, GUEST_EFER) & EFER_LMA))
-		return MEMORY_UNKNOWN;
-	walk = walk_from_top(cpu, cr0 & CR0_WP);
-	first = walk;
-	return worse(walk_to(cpu, &first, linear), walk_to(cpu, &walk, last));
+	return worse(find(cpu, linear, needed, &pa), find(cpu, linear + size - 1, needed, &pa));
 }
 
-bool guest_read_byte(struct cpu *cpu, uint64_t linear, uint8_t *byte)
+int guest_byte_at(struct cpu *cpu, uint64_t linear)
 {
-	struct walk walk = { .table = linear };
+	uint64_t pa;
 
-	if (cpu->ops->read(cpu, GUEST_CR0) & CR0_PG) {
-		if (!(cpu->ops->read(cpu, GUEST_EFER) & EFER_LMA))
-			return false;
-		walk = walk_from_top(cpu, false);
-	}
-	if (walk_to(cpu, &walk, linear) != MEMORY_WRITABLE)
-		return false;
-	*byte = (uint8_t)(reg_read_physical(&cpu->aperture, walk.table & ~UINT64_C(7)) >> 8 * (walk.table & 7));
-	return true;
+	if (find(cpu, linear, PTE_PRESENT, &pa) != MEMORY_WRITABLE)
+		return -1;
+	return (uint8_t)(reg_read_physical(&cpu->aperture, pa & ~UINT64_C(7)) >> 8 * (pa & 7));
 }

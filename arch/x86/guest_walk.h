@@ -10,7 +10,7 @@
 /* For a write by the processor itself to the `size` bytes at `linear`; the worst of the pages they lie on. */
 enum guest_memory guest_memory_at(struct cpu *cpu, uint64_t linear, uint64_t size);
 
-/* False: nothing is there, it is pmuvisor's, or the paging is of another kind than long mode's. */
-bool guest_read_byte(struct cpu *cpu, uint64_t linear, uint8_t *byte);
+/* -1: nothing is there, it is pmuvisor's, or the paging is of another kind than long mode's. */
+int guest_byte_at(struct cpu *cpu, uint64_t linear);
 
 #endif

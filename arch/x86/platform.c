@@ -17,6 +17,20 @@ const struct image_header image_header __attribute__((section(".header"))) = {
 	.stack_top = offsetof(struct cpu_area, stack) + sizeof(((struct cpu_area *)0)->stack),
 };
 
+static uint64_t address_mask(void)
+{
+	uint32_t regs[4];
+
+	reg_cpuid(CPUID_ADDRESS_SIZES, 0, regs);
+	return BITS((regs[0] & 0xff) - 1, 0);
+}
+
+/* Of its entry nothing but the address ever changes. */
+static struct hv_window window(const struct hv_window *given)
+{
+	return (struct hv_window){ given->page, given->entry, *(const uint64_t *)given->entry & ~PTE_ADDRESS };
+}
+
 struct cpu *platform_init(struct handoff *handoff)
 {
 	const struct boot_info *boot = (const struct boot_info *)handoff->boot_info;
@@ -29,8 +43,9 @@ struct cpu *platform_init(struct handoff *handoff)
 	cpu->boot = boot;
 	cpu->vendor = (struct vendor_cpu *)&area->vendor;
 	cpu->x2apic = reg_rdmsr(MSR_IA32_APIC_BASE) & APIC_BASE_X2APIC;
-	cpu->apic = handoff->apic;
-	cpu->aperture = handoff->aperture;
+	cpu->address_mask = address_mask();
+	cpu->apic = window(&handoff->apic);
+	cpu->aperture = window(&handoff->aperture);
 	cpu->apic_page = reg_rdmsr(MSR_IA32_APIC_BASE) & APIC_BASE_ADDRESS;
 	reg_move_window(&cpu->apic, cpu->apic_page);
 	reg_wrmsr(MSR_IA32_GS_BASE, (uintptr_t)cpu);

@@ -114,9 +114,7 @@ static inline void reg_invlpg(uint64_t address)
 /* The window shows the page at `pa` from now on. */
 static inline void reg_move_window(const struct hv_window *window, uint64_t pa)
 {
-	uint64_t *pte = (uint64_t *)window->entry;
-
-	*pte = (*pte & ~PTE_ADDRESS) | (pa & PTE_ADDRESS);
+	*(uint64_t *)window->entry = window->flags | (pa & PTE_ADDRESS);
 	reg_invlpg(window->page);
 }
 

@@ -300,6 +300,11 @@ static void svm_inject(struct cpu *cpu, enum verdict what)
 		inject_fault(cpu, VECTOR_GP, EVENT_ERROR_CODE);
 }
 
+static __attribute__((noinline)) uint64_t read_freeze(const struct svm_cpu *svm)
+{
+	return debugctl_freeze(svm_read_debugctl(svm));
+}
+
 static uint64_t svm_read(struct cpu *cpu, enum guest_register reg)
 {
 	const struct svm_cpu *svm = svm_of(cpu);
@@ -312,7 +317,7 @@ static uint64_t svm_read(struct cpu *cpu, enum guest_register reg)
 	case GUEST_CR4: return svm->vmcb.cr4;
 	case GUEST_EFER: return svm->vmcb.efer & ~EFER_SVME;
 	case GUEST_DEBUGCTL: return svm_read_debugctl(svm);
-	case GUEST_FREEZE: return debugctl_freeze(svm_read_debugctl(svm));
+	case GUEST_FREEZE: return read_freeze(svm);
 	}
 	return 0;
 }

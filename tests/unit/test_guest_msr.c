@@ -56,14 +56,6 @@ uint64_t reg_rdpmc(uint32_t counter)
 	return UINT64_C(0xabcd00000000) + counter;
 }
 
-/* A processor of 36 physical address bits. */
-void reg_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
-{
-	assert_int_equal(leaf, 0x80000008);
-	assert_int_equal(subleaf, 0);
-	regs[0] = 0x3024;
-}
-
 void reg_move_window(const struct hv_window *window, uint64_t pa)
 {
 	assert_ptr_equal(window, &cpu.apic);
@@ -155,6 +147,7 @@ static int setup(void **state)
 {
 	(void)state;
 	memset(&cpu, 0, sizeof(cpu));
+	cpu.address_mask = BITS(35, 0);
 	memset(&boot, 0, sizeof(boot));
 	memset(msrs, 0, sizeof(msrs));
 	boot.region_pa = REGION;

@@ -28,19 +28,11 @@ static unsigned reads;
 
 uint64_t reg_read_physical(const struct hv_window *aperture, uint64_t pa)
 {
-	assert_ptr_equal(aperture, &cpu.aperture);
+	assert_memory_equal(aperture, &cpu.aperture, sizeof(*aperture));
 	assert_in_range(pa, 0, sizeof(tables) - 8);
 	assert_int_equal(pa % 8, 0);
 	reads++;
 	return tables[pa / PAGE_SIZE][pa % PAGE_SIZE / 8];
-}
-
-/* A processor of 36 physical address bits. */
-void reg_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
-{
-	assert_int_equal(leaf, 0x80000008);
-	assert_int_equal(subleaf, 0);
-	regs[0] = 0x3024;
 }
 
 static uint64_t read_guest(struct cpu *owner, enum guest_register reg)
@@ -72,7 +64,7 @@ static int setup(void **state)
 {
 	(void)state;
 	memset(tables, 0, sizeof(tables));
-	cpu = (struct cpu){ .ops = &ops, .boot = &boot };
+	cpu = (struct cpu){ .ops = &ops, .boot = &boot, .address_mask = PHYSICAL_MAX - 1 };
 	boot = (struct boot_info){ .region_pa = REGION, .region_size = REGION_SIZE };
 	cr0 = CR0_PE | CR0_PG | CR0_WP;
 	cr3 = 4 * PAGE_SIZE | 0xfff; /* a PCID is no address */
@@ -172,6 +164,7 @@ static void without_paging(void **state)
 {
 	(void)state;
 	cr0 &= ~CR0_PG;
+	efer = 0;
 	leads_to(MEMORY_WRITABLE);
 	assert_int_equal(guest_memory_at(&cpu, REGION - 8, 0xa0), MEMORY_HIDDEN);
 	assert_int_equal(guest_memory_at(&cpu, REGION - 8, 8), MEMORY_WRITABLE);
@@ -185,24 +178,20 @@ static void without_paging(void **state)
 /* Memory that may only be read is as good; the guest is at the byte, so nothing about it can be missing but paging. */
 static void bytes(void **state)
 {
-	uint8_t byte = 0;
-
 	(void)state;
 	entry(1, 1)[0] = 5 * PAGE_SIZE | PTE_PRESENT;
 	tables[5][0xf80 / 8] = UINT64_C(0x8877665544332211);
-	assert_true(guest_read_byte(&cpu, LINEAR + 6, &byte));
-	assert_int_equal(byte, 0x77);
+	assert_int_equal(guest_byte_at(&cpu, LINEAR + 6), 0x77);
 	assert_int_equal(reads, 5);
 	entry(1, 1)[0] = REGION | PTE_PRESENT;
-	assert_false(guest_read_byte(&cpu, LINEAR, &byte));
+	assert_int_equal(guest_byte_at(&cpu, LINEAR), -1);
 	entry(1, 1)[0] = 0;
-	assert_false(guest_read_byte(&cpu, LINEAR, &byte));
+	assert_int_equal(guest_byte_at(&cpu, LINEAR), -1);
 	efer = 0;
-	assert_false(guest_read_byte(&cpu, LINEAR, &byte));
+	assert_int_equal(guest_byte_at(&cpu, LINEAR), -1);
 	cr0 &= ~CR0_PG;
-	assert_true(guest_read_byte(&cpu, 5 * PAGE_SIZE + 0xf87, &byte));
-	assert_int_equal(byte, 0x88);
-	assert_false(guest_read_byte(&cpu, REGION, &byte));
+	assert_int_equal(guest_byte_at(&cpu, 5 * PAGE_SIZE + 0xf87), 0x88);
+	assert_int_equal(guest_byte_at(&cpu, REGION), -1);
 }
 
 int main(void)
