@@ -97,7 +97,7 @@ enum {
 static const struct guest_msr entries[] = {
 	{ MSR_AMD_PERF_CTL0, 2 * CORE_COUNTERS, TRAP_NEVER, WITH_GLOBAL, read_counter, write_counter },
 	{ MSR_AMD_PERF_LEGACY_CTL0, 2 * NR_LEGACY_COUNTERS, TRAP_NEVER, WITH_COUNTERS, read_counter, write_counter },
-	/* The hardware's has the host's bits too: svm_pmu.c. */
+	/* The hardware's has the host's bits too: entering_pmu() in svm.c. */
 	{ MSR_AMD_PERF_GLOBAL_CTL, 1, TRAP_READ, WITH_GLOBAL, read_global, write_global },
 	{ MSR_AMD_PERF_GLOBAL_STATUS, 4, TRAP_BOTH, CLOSED, read_global, write_global },
 	{ MSR_AMD_SMCA_FIRST, 0x1000, TRAP_NEVER, ALWAYS, read_through, write_through },
