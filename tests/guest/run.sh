@@ -6,7 +6,7 @@
 # among them replaces the mode's own. GUEST_ARGS: words for the guest, such as pmis=100000. TAG: a name for the run.
 # MODEL: the processor, icelake if not given (see tests/machine/run); the name of another goes before the tag. CPUS: the
 # number of processors, 1 if not given; another goes there, too. SKID: how late PMIs come, if not as the processor has it;
-# it wants a TAG.
+# it wants a TAG, and guests that sample GUEST_ARGS=skid=1.
 # The outcome lies in build/tests/guest/out/; the exit status is 0 if the guest passed.
 set -eu
 

@@ -1,5 +1,6 @@
 #include "sampler.h"
 #include "apic.h"
+#include "boot.h"
 #include "pmu.h"
 #include "trap.h"
 
@@ -17,6 +18,7 @@ static void acknowledge(uint64_t status)
 	for (unsigned counter = 0; counter < SAMPLER_MAX; counter++) {
 		if (!(status & BIT(counter)))
 			continue;
+		sampler.owed += sampler.late;
 		if (sampler.period[counter]) {
 			sampler.samples[counter]++;
 			reload(counter);
@@ -35,10 +37,11 @@ void sampler_on_pmi(struct trap_frame *frame)
 	sampler.user_returns += (frame->cs & 3) != 0;
 	if (status)
 		sampler.pmis++;
-	else
+	else if (!sampler.owed)
 		sampler.duplicates++;
 	for (; status; status = pmu_overflowed())
 		acknowledge(status);
+	sampler.owed -= sampler.owed > 0;
 	pmu_enable(sampler.counters);
 	apic_write(APIC_LVTPC, sampler.lvtpc);
 	if (frame->vector != VECTOR_NMI)
@@ -48,7 +51,10 @@ void sampler_on_pmi(struct trap_frame *frame)
 void sampler_clear(unsigned vector)
 {
 	pmu_reset();
-	sampler = (struct sampler_state){ .lvtpc = vector == VECTOR_NMI ? LVT_NMI : vector };
+	sampler = (struct sampler_state){
+		.lvtpc = vector == VECTOR_NMI ? LVT_NMI : vector,
+		.late = boot_number("skid", 0) != 0,
+	};
 	apic_write(APIC_LVTPC, sampler.lvtpc);
 }
 
@@ -87,6 +93,10 @@ void sampler_run(void (*work)(void))
 {
 	sampler_enable();
 	user_run(work);
+	sampler_disable();
+	if (!sampler.late)
+		return;
+	asm volatile("sti; nop; nop; cli"); /* the last one may have come in ring 0 */
 	sampler_disable();
 }
 

@@ -5,6 +5,7 @@
 #ifndef GUEST_SAMPLER_H
 #define GUEST_SAMPLER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "this_cpu.h"
@@ -18,7 +19,9 @@ struct sampler_state {
 	uint64_t period[SAMPLER_MAX];  /* 0: counts without sampling */
 	uint64_t samples[SAMPLER_MAX]; /* overflows handled */
 	uint64_t pmis;                 /* PMIs that found at least one status bit */
-	uint64_t duplicates;           /* and those that found none */
+	uint64_t duplicates;           /* and those that found none, */
+	uint64_t owed;                 /* but for so many, whose overflow another has handled before they came */
+	bool late;                     /* they may come that late: `skid` among the arguments */
 	uint64_t strangers;            /* status bits of counters that don't sample, added up */
 	uint64_t user_returns;         /* PMIs that ring 3 was interrupted by */
 	uint32_t lvtpc;                /* what the handler writes to LVTPC at its end */
