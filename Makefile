@@ -44,6 +44,7 @@ help:
 	@echo 'make guest-test      tiny guests, bare and under pmuvisor, on three processors;  make linux-test  Linux so'
 	@echo 'make soak            four CPUs for ten minutes of their clock: interrupts, NMIs, INITs, PMIs of both sides at once'
 	@echo 'make api-fuzz        calls of the guest under the fuzzer; API_FUZZ_RUNS=160000 for ten million of them'
+	@echo 'make api-storm       ten million calls of the guest on the machine, for some minutes'
 	@echo 'make guest-api       the header for guests by itself, in C and C++'
 	@echo 'make lint            static analysis and a build with clang;  make format  clang-format'
 	@echo 'make clean           removes what was built (not the test machine, nor the symbols; rm -r build does)'

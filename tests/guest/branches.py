@@ -92,6 +92,6 @@ def complaints(name, configuration, com1, com2, stats):
     if name == "lbr_host" and not wrong:
         wrong += off_the_loop(pairs(TOLD, com1), root_sampled, dumps[-1])
     number = SAMPLE_BRANCHES.search(configuration)
-    if number:
+    if number and "samples = serial" in configuration:
         wrong += samples_off_the_loop(pairs(TOLD, com1), int(number[1]), com2)
     return wrong
