@@ -38,7 +38,7 @@ def line(text):
 
 # What an event counts, where.
 WHERE = "<in:guest|host|guest,host> at <at:user|kernel|user,kernel>"
-LBR = f"<lbr:guest|host|both|none> kind <kind:legacy|architectural|none> entries <entries:{NUMBER}>"
+LBR = f"<lbr:guest|host|both|none> kind <kind:legacy|architectural|v2|none> entries <entries:{NUMBER}>"
 START_HEAD = line("pmuvisor start")
 START_LINES = [
     ("", line(rf"  version <version:\d+\.\d+> <virtualization:VMX|SVM>")),

@@ -188,6 +188,7 @@ cases() {
 	echo "tests/guest/run.sh shared api_events"
 	echo "CPUS=2 TAG=left GUEST_ARGS=counters=3 tests/guest/run.sh direct api_events 'host-counters = 4'"
 	echo "TAG=left GUEST_ARGS=counters=2 tests/guest/run.sh shared api_events 'host-counters = 4'"
+	echo "CPUS=2 MODEL=zen4 TAG=left GUEST_ARGS=counters=1 tests/guest/run.sh direct api_events 'host-counters = 2'"
 	echo "CPUS=2 tests/guest/run.sh direct api_page 'host-counters = 4'"
 	echo "tests/guest/run.sh shared api_page 'host-counters = 4'"
 	echo "MODEL=zen4 TAG=rdpmc GUEST_ARGS=rdpmc=1 tests/guest/run.sh shared api_page 'host-counters = 4' 'rdpmc = direct'"

@@ -83,6 +83,14 @@ captured() {
 	}
 }
 
+# parsed DIRECTORY: does the parser of dumps take what was sent there?
+parsed() {
+	"$here/../../tools/dump-parse.py" "$1/com2.txt" >"$1/dumps.json" || {
+		echo "not ok - Linux, $1: dump-parse.py does not know what pmuvisor sent"
+		return 1
+	}
+}
+
 # shellcheck disable=SC2046 # lists of words
 judge() {
 	for prefix in "" sapphire_rapids- arrow_lake- cpus2- cpus4-; do
@@ -101,6 +109,7 @@ judge() {
 		check_amd "$here/compare" $(of "$prefix" bare direct)
 	done
 	check_amd "$here/compare" $(of zen4-cpus2- bare shared)
+	check parsed $(of zen4-cpus2- shared)
 	check_amd "$here/compare-profiles" lbr $(of zen4- bare direct shared)
 	check_amd "$here/chains" $(of zen4- bare)
 	check "$here/dumped" $(of "" api)
