@@ -114,11 +114,13 @@ static bool is_selected(const struct plan *plan, uint64_t selector)
 
 static uint64_t allow_selector(const struct plan *plan, uint64_t value)
 {
+	const uint64_t event = SELECTED | (plan_is_amd(plan) ? 0 : PERFEVTSEL_UMASK2);
+
 	if (!is_selected(plan, value))
 		value = (value & ~SELECTED) | selected(plan)[(value & SELECTED) % NR_PLAN_SELECTED];
 	if (value & PERFEVTSEL_EN)
 		value &= ~PERFEVTSEL_EDGE;
-	if ((value & SELECTED) != 0x00c0)
+	if ((value & event) != 0x00c0)
 		value &= ~PERFEVTSEL_INV;
 	if (plan_is_amd(plan))
 		return value & ~PERF_CTL_EVENT_HIGH;
