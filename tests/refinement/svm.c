@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "arch/x86/firmware.h"
+#include "arch/x86/msr.h"
 #include "arch/x86/svm.h"
 #include "difference.h"
 #include "hardware_private.h"
@@ -238,11 +239,27 @@ static void note_intercepts(void)
 	hw.shadow = svm.vmcb.interrupt_shadow & SHADOW_INTERRUPTS;
 }
 
+/* But in a window, what counts in root mode does so from the next exit on, without anybody's help. */
+static void check_root_counters(void)
+{
+	const struct pmu *pmu = &hw.cpu.pmu;
+	uint64_t ctrl = pmu->host, selector = 0;
+
+	if (pmu->caps.global)
+		pmu_model_rdmsr(hw.guest.model, MSR_AMD_PERF_GLOBAL_CTL, &ctrl);
+	for_each_bit(n, pmu->window || !hw.host_enabled ? 0 : pmu->host_in_host) {
+		pmu_model_rdmsr(hw.guest.model, MSR_AMD_PERF_CTL0 + 2 * (uint32_t)n, &selector);
+		if (!(ctrl & BIT(n)) || !(selector & PERFEVTSEL_EN))
+			difference("VMRUN with counter %u off, which counts in root mode", (unsigned)n);
+	}
+}
+
 /* VMRUN is an instruction of the guest's. Its cycles are pmuvisor's: docs/contract.md, deviation 8. */
 static void enter(void)
 {
 	if (svm.vmcb.msrpm_pa != hv_pa(svm.open ? &svm.msrs_open : &svm.msrs_closed))
 		difference("VMRUN with another map of MSRs than said");
+	check_root_counters();
 	hw.entering = true;
 	load_lbrs();
 	pmu_model_vmrun(hw.guest.model, &lbrs);
