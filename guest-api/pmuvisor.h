@@ -110,8 +110,10 @@ typedef long long pmuvisor_s64;
  * RSI = RIP, RDI = CR3, RBX = PMUVISOR_SAMPLE_*.
  */
 #define PMUVISOR_CALL_SAMPLE 32u
-/* RDX = n: of the sample that was taken last, two branches, from the n-th newest on, counted from 0. Returns RDX = from
- * where, RSI = where to, and RDI, RBX = the same of the next, 0 if there is none. */
+/*
+ * RDX = n: of the sample that was taken last, two branches, from the n-th newest on, counted from 0. Returns RDX = from
+ * where, RSI = where to, and RDI, RBX = the same of the next, 0 if there is none.
+ */
 #define PMUVISOR_CALL_BRANCHES 33u
 
 /* What an event counts: by name, or the event and unit mask of the processor's manual. One of each pair at least. */

@@ -6,11 +6,24 @@
 #define FIRST_FIXED  32u
 #define MIN_TIME(hz) ((hz) / 1000)
 
+static void begin(struct pmuvisor_page *page)
+{
+	__atomic_store_n(&page->sequence, page->sequence | 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+static void end(struct pmuvisor_page *page)
+{
+	__atomic_store_n(&page->sequence, page->sequence + 1, __ATOMIC_RELEASE);
+}
+
 int64_t guest_page_keep(struct cpu *cpu, uint64_t kept, uint64_t refresh, uint64_t *address)
 {
 	if (kept > 1 || (refresh && (!kept || refresh < MIN_TIME(cpu->boot->tsc_hz) || refresh & BIT(63))))
 		return PMUVISOR_E_ARGUMENT;
 	cpu->page.refresh = refresh;
+	if (kept)
+		begin(cpu->page.shown); /* what is in it may be old; the entry ends it */
 	cpu->page.shown->version = kept ? PMUVISOR_PAGE_VERSION : 0;
 	timer_set(cpu, TIMER_GUEST_PAGE, refresh);
 	cpu->pmu.gate.dirty = true;
@@ -72,17 +85,6 @@ static void fill(struct cpu *cpu, struct pmuvisor_page *page)
 	page->width = cpu->pmu.caps.width;
 	for (unsigned id = 0; id < PMUVISOR_EVENTS; id++)
 		page->event[id] = cpu->guest_events.open & BIT(id) ? tell(cpu, id, page->tsc) : none;
-}
-
-static void begin(struct pmuvisor_page *page)
-{
-	__atomic_store_n(&page->sequence, page->sequence | 1, __ATOMIC_RELAXED);
-	__atomic_thread_fence(__ATOMIC_RELEASE);
-}
-
-static void end(struct pmuvisor_page *page)
-{
-	__atomic_store_n(&page->sequence, page->sequence + 1, __ATOMIC_RELEASE);
 }
 
 void guest_page_publish(struct cpu *cpu)
