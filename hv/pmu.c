@@ -134,6 +134,14 @@ static bool write_ctrl(struct cpu *cpu, uint64_t value)
 	return true;
 }
 
+/* Those of counters that it doesn't have are off from here on. */
+void pmu_ctrl_written(struct pmu *pmu, uint64_t ctrl, uint64_t own)
+{
+	if (ctrl & ~(pmu->controls | own))
+		pmu->stats.hidden_writes++;
+	pmu->gate.guest_ctrl = ctrl & pmu->controls;
+}
+
 void pmu_counter_enabled(struct cpu *cpu)
 {
 	if (!pmu_is_open(&cpu->pmu))

@@ -108,6 +108,17 @@ struct pmu_gate {
 	uint64_t freeze;
 };
 
+/*
+ * Whether the guest's DEBUGCTL must be put together anew, from what was last applied. While open it is the guest's; and
+ * while it records for the host, a #DB or a write of the guest's may have changed it.
+ */
+static inline bool pmu_debugctl_changes(const struct pmu_gate *gate, bool open, uint64_t freeze, bool records)
+{
+	if (gate->open || open)
+		return gate->open != open;
+	return gate->freeze != freeze || gate->records || records;
+}
+
 #define PMU_MAX_KEPT 8
 
 /*
@@ -210,6 +221,8 @@ void pmu_host_enable(struct cpu *cpu, bool enable);
 bool pmu_read_global(struct cpu *cpu, enum pmu_global reg, uint64_t *value);
 bool pmu_write_global(struct cpu *cpu, enum pmu_global reg, uint64_t value);
 void pmu_write_freeze(struct cpu *cpu, uint64_t freeze);
+/* While open the guest has written the global control register, in which `own` bits were pmuvisor's. */
+void pmu_ctrl_written(struct pmu *pmu, uint64_t ctrl, uint64_t own);
 /* The guest is about to let a counter that interrupts count, other than by PMU_CTRL. */
 void pmu_counter_enabled(struct cpu *cpu);
 

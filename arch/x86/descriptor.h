@@ -20,12 +20,23 @@
 #define IST_DF  2
 #define IST_MC  3
 
+#define VECTOR_DB         1
 #define VECTOR_NMI        2
+#define VECTOR_UD         6
 #define VECTOR_DF         8
 #define VECTOR_GP         13
 #define VECTOR_MC         18
 #define VECTOR_SX         30
 #define EXCEPTION_VECTORS 32
+
+#define RFLAGS_TF BIT(8)
+#define RFLAGS_RF BIT(16)
+
+/* Access rights of segments as INIT leaves them, for VMCS and VMCB alike. */
+#define REAL_MODE_DATA 0x93
+#define REAL_MODE_CODE 0x9b
+#define REAL_MODE_LDT  0x82
+#define REAL_MODE_TSS  0x8b
 
 struct table_register { /* the operand of LGDT, SGDT, LIDT, SIDT */
 	uint16_t limit;

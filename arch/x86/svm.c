@@ -9,12 +9,7 @@
 #include "msr.h"
 #include "arch/x86/reg.h"
 
-#define RFLAGS_TF BIT(8)
-#define RFLAGS_RF BIT(16)
-#define DR6_BS    BIT(14)
-
-#define VECTOR_DB 1
-#define VECTOR_UD 6
+#define DR6_BS BIT(14)
 
 #define EXITS_OF_INSTRUCTIONS 0x90u
 #define EXIT_CODE_NONE        BIT(63)

@@ -90,11 +90,6 @@ static enum verdict access_efer(struct cpu *cpu, uint64_t write)
 	return ADVANCE;
 }
 
-#define REAL_MODE_DATA 0x93
-#define REAL_MODE_CODE 0x9b
-#define REAL_MODE_LDT  0x82
-#define REAL_MODE_TSS  0x8b
-
 static struct vmcb_segment real_mode_segment(uint16_t selector, uint64_t base, uint16_t attributes)
 {
 	return (struct vmcb_segment){ selector, attributes, 0xffff, base };

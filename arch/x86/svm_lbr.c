@@ -24,20 +24,12 @@ void svm_write_debugctl(struct cpu *cpu, uint64_t value)
 	vmcb_dirty(svm, CLEAN_LBR);
 }
 
-/* While it records, a write of the guest's has taken the freeze away: it is set again each time. */
-static bool changes(const struct svm_cpu *svm, const struct pmu_gate *gate)
-{
-	if (gate->open || svm->open)
-		return gate->open != svm->open;
-	return gate->freeze != svm->freeze || gate->records || svm->records;
-}
-
 /* From opening to closing the freeze bits are the guest's; while closed they are in struct pmu, and these are ours. */
 void svm_apply_debugctl(struct cpu *cpu, const struct pmu_gate *gate)
 {
 	struct svm_cpu *svm = svm_of(cpu);
 
-	if (!changes(svm, gate))
+	if (!pmu_debugctl_changes(gate, svm->open, svm->freeze, svm->records))
 		return;
 	svm_write_debugctl(cpu, (svm_read_debugctl(svm) & ~DEBUGCTL_FREEZE) | freeze_debugctl(gate->freeze));
 	if (!cpu->pmu.lbr.guests)

@@ -98,9 +98,7 @@ void svm_pmu_ctrl_written(struct pmu *pmu, uint64_t ctrl)
 {
 	struct pmu_gate *gate = &pmu->gate;
 
-	if (ctrl & ~(pmu->controls | gate->host_ctrl))
-		pmu->stats.hidden_writes++;
-	gate->guest_ctrl = ctrl & pmu->controls;
+	pmu_ctrl_written(pmu, ctrl, gate->host_ctrl);
 	pmu->ops->enable(gate->guest_ctrl | gate->host_ctrl);
 }
 

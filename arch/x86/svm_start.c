@@ -7,8 +7,6 @@
 #include "reg.h"
 #include "svm.h"
 
-#define PAT_POWER_UP UINT64_C(0x0007040600070406)
-
 /* FS, GS, LDTR, TR and the MSRs of SYSCALL and SYSENTER. */
 static void vmsave(uint64_t pa)
 {

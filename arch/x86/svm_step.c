@@ -4,10 +4,8 @@
  */
 #include "svm.h"
 
-#define RFLAGS_TF    BIT(8)
 #define DR6_BS       BIT(14)
 #define EXCEPTION_DB BIT(1)
-#define VECTOR_DB    1
 
 /*
  * No interrupt comes before the instruction: its handler would run with the flag in the frame it returns to, and the

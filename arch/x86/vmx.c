@@ -11,11 +11,6 @@
 #include "reg.h"
 #include "vmx.h"
 
-#define RFLAGS_TF BIT(8)
-#define RFLAGS_RF BIT(16)
-
-#define VECTOR_UD 6
-
 /* Basic exit reason to neutral reason, plus one: what isn't named is unknown. */
 static const uint8_t neutral[] = {
 	[VMX_EXIT_EXCEPTION_OR_NMI] = EXIT_NMI + 1,
@@ -129,13 +124,6 @@ static void apply_debugctl(struct cpu *cpu, const struct pmu_gate *gate)
 	vmx->records = gate->records;
 }
 
-static bool debugctl_changes(const struct vmx_cpu *vmx, const struct pmu_gate *gate)
-{
-	if (gate->open || vmx->open)
-		return gate->open != vmx->open;
-	return gate->freeze != vmx->freeze || gate->records || vmx->records;
-}
-
 static void apply_gate(struct cpu *cpu)
 {
 	struct vmx_cpu *vmx = vmx_of(cpu);
@@ -143,7 +131,7 @@ static void apply_gate(struct cpu *cpu)
 
 	guest_page_publish(cpu);
 	apply_controls(vmx, gate);
-	if (debugctl_changes(vmx, gate))
+	if (pmu_debugctl_changes(gate, vmx->open, vmx->freeze, vmx->records))
 		apply_debugctl(cpu, gate);
 	apply_open(vmx, gate->open);
 	apply_pebs(vmx, gate);
@@ -169,9 +157,8 @@ static void track_ctrl(struct cpu *cpu)
 
 	if (ctrl == vmx->guest_ctrl)
 		return;
-	if (ctrl & ~cpu->pmu.controls)
-		cpu->pmu.stats.hidden_writes++;
-	vmx->guest_ctrl = cpu->pmu.gate.guest_ctrl = ctrl & cpu->pmu.controls;
+	pmu_ctrl_written(&cpu->pmu, ctrl, 0);
+	vmx->guest_ctrl = cpu->pmu.gate.guest_ctrl;
 	vmcs_write(VMCS_GUEST_PERF_GLOBAL_CTRL, vmx->guest_ctrl);
 }
 

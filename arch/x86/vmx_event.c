@@ -97,11 +97,6 @@ static void set_real_mode_segment(enum vmcs_segment segment, uint64_t selector, 
 	vmcs_write(VMCS_GUEST_ACCESS(segment), access);
 }
 
-#define REAL_MODE_DATA 0x93
-#define REAL_MODE_CODE 0x9b
-#define REAL_MODE_LDT  0x82
-#define REAL_MODE_TSS  0x8b
-
 /* SDM Vol. 3A, "Processor State After Reset": the column for INIT. Memory, MSRs, the FPU and CR0.CD/NW stay. */
 static void reset_segments(void)
 {
