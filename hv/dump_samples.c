@@ -69,8 +69,8 @@ bool dump_samples_send(const struct cpu *cpu)
 	return true;
 }
 
-/* Times what the UART's FIFO takes. Only while samples don't come faster than they leave. */
-#define PATIENCE 8
+/* So often a second the timer looks at least, while samples don't come faster than they leave. */
+#define LOOKS 64
 
 /* The guest's NMI comes first: it may be about to open a window. */
 void dump_look(struct cpu *cpu)
@@ -80,6 +80,6 @@ void dump_look(struct cpu *cpu)
 	if (!is_sent(cpu) || cpu->nmi.pending || !timer_is_due(cpu, TIMER_DUMP))
 		return;
 	if (sample_waiting(sample_ring_of(cpu)) < SAMPLE_SLOTS / 4)
-		patience = PATIENCE * console_fifo_ticks(cpu->boot->tsc_hz);
+		patience = cpu->boot->tsc_hz / LOOKS;
 	timer_tick_early(cpu, patience);
 }

@@ -64,7 +64,7 @@ void sample_take(struct cpu *cpu, uint64_t counters, bool captured);
 /* Slots in it. */
 static inline uint64_t sample_waiting(const struct sample_ring *ring)
 {
-	return __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE) - __atomic_load_n(&ring->tail, __ATOMIC_RELAXED);
+	return __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE) - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
 }
 
 /* For one reader at a time: the oldest, where it lies; NULL: there is none. */
