@@ -37,8 +37,7 @@ struct svm_cpu {
 	struct guest_space space;
 	uint64_t deadline;            /* of set_timer(), TSC; SVM_NEVER: none */
 	bool passing;                 /* svm_timer.c: an interrupt is on its way to the guest */
-	uint64_t stepped_from;        /* RFLAGS of before `stepping`, */
-	uint64_t shadow_before;       /* and the interrupt shadow */
+	uint64_t stepped_from;        /* RFLAGS of before `stepping` */
 	bool stepping, stepping_iret; /* the trap flag is set behind the guest's back */
 	bool vnmi;                    /* the processor knows when the guest can't take an NMI; */
 	bool nmi_masked;              /* without, it can't from the injection to the IRET, */
@@ -124,6 +123,8 @@ void svm_nmi_reset(struct svm_cpu *svm);
 void svm_step_begin(struct svm_cpu *svm);
 void svm_step_iret(struct svm_cpu *svm);
 void svm_step_cancel(struct cpu *cpu);
+/* Whether the guest's interrupts wait, whatever its own flag says. */
+void svm_hold_interrupts(struct svm_cpu *svm, bool held);
 /* What the exit of a step is for shared code; false: nothing. */
 bool svm_stepped(struct cpu *cpu, struct vm_exit *exit);
 

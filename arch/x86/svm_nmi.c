@@ -63,13 +63,18 @@ static bool needs_iret(const struct svm_cpu *svm, const struct pmu_gate *gate)
 	return !svm->vnmi && svm->nmi_masked && !svm->iret_rip;
 }
 
-/* An injected NMI blocks no other, but for virtual ones, and those want the intercept. */
+/*
+ * An injected NMI blocks no other, but for virtual ones, and those want the intercept. No interrupt comes before an access
+ * to the APIC's page that is stepped: its handler would find the page as that access alone is to find it, and write EOI
+ * where nobody looks for it.
+ */
 uint32_t svm_apply_nmi(struct svm_cpu *svm, const struct pmu_gate *gate)
 {
-	bool exits = gate->nmi_exits || is_handling(svm);
+	bool exits = gate->nmi_exits || is_handling(svm), apic = gate->step || svm->apic_step;
 
-	if ((gate->step || svm->apic_step || needs_step(svm, gate)) && !svm->stepping)
+	if ((apic || needs_step(svm, gate)) && !svm->stepping)
 		svm_step_begin(svm);
+	svm_hold_interrupts(svm, apic);
 	if (svm->vnmi && exits != svm->nmi_exits) {
 		svm->vmcb.int_ctl ^= V_NMI_ENABLE;
 		vmcb_dirty(svm, CLEAN_INT_CTL);

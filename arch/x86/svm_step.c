@@ -7,20 +7,25 @@
 #define DR6_BS       BIT(14)
 #define EXCEPTION_DB BIT(1)
 
-/*
- * No interrupt comes before the instruction: its handler would run with the flag in the frame it returns to, and the
- * step would end long after it.
- */
 void svm_step_begin(struct svm_cpu *svm)
 {
 	svm->stepping = true;
 	svm->stepped_from = svm->vmcb.rflags;
-	svm->shadow_before = svm->vmcb.interrupt_shadow;
 	svm->vmcb.rflags |= RFLAGS_TF;
 	svm->vmcb.intercept_exceptions |= (uint32_t)EXCEPTION_DB;
-	if (!svm->stepping_iret)
-		svm->vmcb.interrupt_shadow |= SHADOW_INTERRUPTS;
 	vmcb_dirty(svm, CLEAN_INTERCEPTS);
+}
+
+/*
+ * Root mode's flag, which is clear, then holds for them: APM Vol. 2, "Virtualizing RFLAGS.IF". An interrupt shadow would
+ * do as well, but QEMU 7.2 enters without it (helper_vmrun() of target/i386/tcg/sysemu/svm_helper.c).
+ */
+void svm_hold_interrupts(struct svm_cpu *svm, bool held)
+{
+	if (held == !!(svm->vmcb.int_ctl & V_INTR_MASKING))
+		return;
+	svm->vmcb.int_ctl ^= V_INTR_MASKING;
+	vmcb_dirty(svm, CLEAN_INT_CTL);
 }
 
 /* IRET loads its own flags: nothing of ours is left in them. */
@@ -79,6 +84,5 @@ void svm_step_cancel(struct cpu *cpu)
 
 	step_end(svm);
 	svm->vmcb.dr6 = dr6;
-	svm->vmcb.interrupt_shadow = svm->shadow_before;
 	cpu->pmu.gate.dirty = true;
 }

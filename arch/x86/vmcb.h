@@ -102,10 +102,11 @@ _Static_assert(offsetof(struct vmcb, lbr_select) == 0xb70, "the same");
 #define INTERCEPT_CLGI    BIT(5)
 #define INTERCEPT_SKINIT  BIT(6)
 
-/* int_ctl: "NMI Virtualization" */
-#define V_NMI_PENDING BIT(11)
-#define V_NMI_MASK    BIT(12)
-#define V_NMI_ENABLE  BIT(26)
+/* int_ctl: "NMI Virtualization", and "Virtualizing RFLAGS.IF" */
+#define V_NMI_PENDING  BIT(11)
+#define V_NMI_MASK     BIT(12)
+#define V_INTR_MASKING BIT(24)
+#define V_NMI_ENABLE   BIT(26)
 
 #define TLB_FLUSH_ALL  1
 #define TLB_FLUSH_ASID 3 /* where CPUID has it */
