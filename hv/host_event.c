@@ -263,10 +263,19 @@ void host_events_pause(struct cpu *cpu)
 	}
 }
 
-void host_events_resume(struct pmu *pmu)
+/* The entry to come isn't of the level that the one was which a period was set up for. */
+void host_events_resume(struct cpu *cpu)
 {
-	for (unsigned i = 0; i < pmu->nr_live; i++)
-		pmu->ops->write(pmu->events[i].counter, pmu->events[i].paused_at);
+	struct pmu *pmu = &cpu->pmu;
+
+	for (unsigned i = 0; i < pmu->nr_live; i++) {
+		struct pmu_host_event *event = &pmu->events[i];
+
+		if (event->config->period && pmu->ops->counts_entry)
+			reload(cpu, event, event->paused_at);
+		else
+			pmu->ops->write(event->counter, event->paused_at);
+	}
 }
 
 uint64_t pmu_host_count(const struct pmu *pmu, const struct pmu_host_event *event)

@@ -202,7 +202,7 @@ void pmu_window_end(struct cpu *cpu)
 	pmu_close(cpu, pmu_guest_freeze(cpu));
 	pmu->window = false;
 	pmu->stats.paused_tsc += reg_rdtsc() - pmu->window_since;
-	host_events_resume(pmu);
+	host_events_resume(cpu);
 	pmu_update_gate(pmu);
 }
 

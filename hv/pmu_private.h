@@ -61,7 +61,7 @@ void host_events_clear(struct cpu *cpu);
 void host_events_stop_root(struct cpu *cpu);
 /* Around a window: the counters read 0 in between, and their counts are kept. */
 void host_events_pause(struct cpu *cpu);
-void host_events_resume(struct pmu *pmu);
+void host_events_resume(struct cpu *cpu);
 /* Keeps the counters that sample far from overflowing, and back. Those that sample root mode are stopped. */
 void host_events_hold(struct cpu *cpu, bool hold);
 /* Of `counters`, which have overflowed, those whose period is over. */
