@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "apic.h"
+#include "smp.h"
 #include "tap.h"
 #include "trap.h"
 
@@ -55,6 +56,8 @@ void test_main(void)
 	unsigned rounds = 0;
 	bool all = true;
 
+	if (smp_start_all() > 1)
+		smp_init(1); /* waits for a SIPI, which any write may be */
 	trap_handle(VECTOR_SELF, on_self);
 	trap_handle(VECTOR_TIMER, on_timer);
 	apic_write(APIC_TIMER_DIVIDE, TIMER_DIVIDE_BY_1);
