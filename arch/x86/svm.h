@@ -41,7 +41,8 @@ struct svm_cpu {
 	bool stepping, stepping_iret; /* the trap flag is set behind the guest's back */
 	bool vnmi;                    /* the processor knows when the guest can't take an NMI; */
 	bool nmi_masked;              /* without, it can't from the injection to the IRET, */
-	uint64_t iret_rip;            /* which is about to be executed here, if not 0 */
+	bool iret_begun;              /* which is about to be executed: its exit was before it, */
+	uint64_t iret_rip;            /* here */
 	bool nmi_exits;               /* as last set, */
 	bool nmi_watched;             /* and whether something ends with the guest's handler */
 	bool faulting;                /* the event to be injected is the fault of the instruction that exited */

@@ -43,7 +43,7 @@ void svm_nmi_inject(struct cpu *cpu)
 	} else {
 		svm->vmcb.event = VECTOR_NMI | EVENT_NMI | EVENT_VALID;
 		svm->nmi_masked = true;
-		svm->iret_rip = 0;
+		svm->iret_begun = false;
 	}
 	cpu->pmu.gate.dirty = true; /* the IRET exits */
 }
@@ -60,7 +60,7 @@ static bool needs_iret(const struct svm_cpu *svm, const struct pmu_gate *gate)
 		return false;
 	if (gate->nmi_window)
 		return true;
-	return !svm->vnmi && svm->nmi_masked && !svm->iret_rip;
+	return !svm->vnmi && svm->nmi_masked && !svm->iret_begun;
 }
 
 /*
@@ -80,7 +80,7 @@ uint32_t svm_apply_nmi(struct svm_cpu *svm, const struct pmu_gate *gate)
 		vmcb_dirty(svm, CLEAN_INT_CTL);
 	}
 	svm->nmi_exits = exits;
-	svm->nmi_watched = svm->iret_rip || (exits && !gate->nmi_exits);
+	svm->nmi_watched = svm->iret_begun || (exits && !gate->nmi_exits);
 	exits |= svm->apic_step || !svm->init_redirected; /* svm_startup.c */
 	return (uint32_t)((exits ? INTERCEPT_NMI : 0) | (needs_iret(svm, gate) ? INTERCEPT_IRET : 0));
 }
@@ -90,9 +90,9 @@ void svm_nmi_exited(struct cpu *cpu)
 {
 	struct svm_cpu *svm = svm_of(cpu);
 
-	if (svm->iret_rip && svm->vmcb.rip != svm->iret_rip) {
+	if (svm->iret_begun && svm->vmcb.rip != svm->iret_rip) {
 		svm->nmi_masked = false;
-		svm->iret_rip = 0;
+		svm->iret_begun = false;
 	}
 	cpu->pmu.gate.dirty |= !is_handling(svm);
 }
@@ -109,8 +109,8 @@ bool svm_nmi_iret(struct cpu *cpu)
 		svm_step_iret(svm);
 		return false;
 	}
-	if (!svm->vnmi)
-		svm->iret_rip = svm->vmcb.rip;
+	svm->iret_begun = !svm->vnmi;
+	svm->iret_rip = svm->vmcb.rip;
 	return true;
 }
 
@@ -128,6 +128,6 @@ bool svm_nmi_comes_first(const struct svm_cpu *svm)
 void svm_nmi_reset(struct svm_cpu *svm)
 {
 	svm->nmi_masked = false;
-	svm->iret_rip = 0;
+	svm->iret_begun = false;
 	svm->vmcb.int_ctl &= (uint32_t) ~(V_NMI_PENDING | V_NMI_MASK);
 }

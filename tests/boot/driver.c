@@ -102,6 +102,7 @@ static run_procedure firmware_s;
 static UINTN lost, procedures_left;
 
 /* In the place of the firmware's, which finds out by itself that the time is over. */
+/* NOLINTNEXTLINE(readability-function-size): so many parameters has the firmware's. */
 static EFI_STATUS EFIAPI run_or_lose(struct mp_services *this, mp_procedure procedure, UINTN number, EFI_EVENT wait,
 				     UINTN timeout_us, void *argument, BOOLEAN *finished)
 {
