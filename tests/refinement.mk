@@ -15,7 +15,7 @@ REFINE_CFLAGS	:= -std=gnu11 -O2 -g $(WARN) -Itests/host -I.
 # The same under libFuzzer, which is clang's.
 REFINE_FUZZ	:= $(REFINE)/fuzzer
 FUZZ_OBJECTS	:= $(patsubst %.c,$(REFINE_FUZZ)/%.o,$(REFINE_COMMON) tests/refinement/fuzz.c)
-FUZZ_CFLAGS	:= $(REFINE_CFLAGS) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
+FUZZ_CFLAGS	:= $(REFINE_CFLAGS) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -fno-pie
 
 # Each run replaces its own figures.
 .PHONY: refinement
@@ -54,8 +54,9 @@ fuzz: $(REFINE_FUZZ)/fuzz
 fuzz-corpus: $(REFINE_FUZZ)/fuzz $(REFINE)/refinement
 	tests/refinement/merge.sh $(REFINE) $(FUZZ_CORPUS)
 
+# Where it lies decides what the fuzzer tries, so it lies at one place.
 $(REFINE_FUZZ)/fuzz: $(FUZZ_OBJECTS)
-	clang $(FUZZ_CFLAGS) -o $@ $^
+	clang $(FUZZ_CFLAGS) -no-pie -o $@ $^
 
 $(REFINE_FUZZ)/%.o: %.c
 	@mkdir -p $(@D)
