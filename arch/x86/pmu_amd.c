@@ -13,6 +13,7 @@
 #include "guest_msr.h"
 #include "hv/cpu.h"
 #include "msr.h"
+#include "selector.h"
 #include "arch/x86/reg.h"
 
 #define CORE_WIDTH 48 /* the same source: "Performance Counters" */
@@ -77,17 +78,6 @@ static void mark(uint64_t *set, unsigned n, bool on)
 	*set = on ? *set | BIT(n) : *set & ~BIT(n);
 }
 
-/* Whether an event of this kind, once, is one count: as for Intel's selectors (pmu_intel.c). */
-static bool counts_one(uint64_t selector, bool user)
-{
-	uint64_t cmask = FIELD_GET(PERFEVTSEL_CMASK, selector);
-
-	if (!(selector & PERFEVTSEL_EN) || !(selector & (user ? PERFEVTSEL_USR : PERFEVTSEL_OS)) ||
-	    selector & PERFEVTSEL_EDGE)
-		return false;
-	return cmask == 0 || (selector & PERFEVTSEL_INV ? cmask > 1 : cmask == 1);
-}
-
 static bool is_instruction(uint64_t event)
 {
 	return event == EVENT_INSTRUCTIONS;
@@ -116,8 +106,8 @@ static void keep_selector(struct pmu_kept *kept, unsigned n, uint64_t selector)
 	kept->selectors[n] = selector;
 	mark(&kept->interrupting, n, selector & PERFEVTSEL_INT);
 	for (unsigned user = 0; user < 2; user++) {
-		mark(&kept->instructions[user], n, is_instruction(event) && counts_one(selector, user));
-		mark(&kept->entries[user], n, is_entry(event) && counts_one(selector, user));
+		mark(&kept->instructions[user], n, is_instruction(event) && selector_counts_one(selector, user));
+		mark(&kept->entries[user], n, is_entry(event) && selector_counts_one(selector, user));
 	}
 }
 

@@ -3,6 +3,7 @@
 #include "guest_msr.h"
 #include "hv/cpu.h"
 #include "msr.h"
+#include "selector.h"
 #include "arch/x86/reg.h"
 
 #define EVENT_INSTRUCTIONS 0x00c0 /* event select and unit mask of "instructions retired" */
@@ -174,19 +175,12 @@ static void intel_program(unsigned n, const struct config_event *event)
 		program_fixed(n, event);
 }
 
-/*
- * One retired instruction is one event in one cycle: with a counter mask the question is whether 1 reaches it. Version
- * 6's EQ asks for "equal" and, inverted, "below but not 0": for 1 that is the same. An edge (a cycle without the event
- * before this one) can't be known here and isn't counted. Nothing runs in a transaction: the exit aborted it.
- */
+/* Nothing runs in a transaction: the exit aborted it. */
 static bool selects_instructions(uint64_t selector, bool user)
 {
-	uint64_t cmask = FIELD_GET(PERFEVTSEL_CMASK, selector);
+	uint64_t event = selector & (PERFEVTSEL_EVENT | PERFEVTSEL_UMASK2 | PERFEVTSEL_IN_TX);
 
-	if ((selector & (PERFEVTSEL_EVENT | PERFEVTSEL_UMASK2)) != EVENT_INSTRUCTIONS || !(selector & PERFEVTSEL_EN) ||
-	    !(selector & (user ? PERFEVTSEL_USR : PERFEVTSEL_OS)) || selector & (PERFEVTSEL_EDGE | PERFEVTSEL_IN_TX))
-		return false;
-	return cmask == 0 || (selector & PERFEVTSEL_INV ? cmask > 1 : cmask == 1);
+	return event == EVENT_INSTRUCTIONS && selector_counts_one(selector, user);
 }
 
 /* SDM Vol. 3B, "IA32_PERF_GLOBAL_INUSE MSR": one read tells which selectors are worth reading. */
