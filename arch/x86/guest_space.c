@@ -1,5 +1,6 @@
 #include "guest_space.h"
 #include "cpu_area.h"
+#include "hv/sentence.h"
 #include "hv/stop.h"
 #include "reg.h"
 
@@ -16,7 +17,7 @@ static bool build(const struct boot_info *boot, struct guest_space *space)
 	return true;
 }
 
-bool guest_space_init(struct cpu *cpu, struct guest_space *space, uint64_t memtype)
+int guest_space_init(struct cpu *cpu, struct guest_space *space, uint64_t memtype, struct handoff *handoff)
 {
 	const struct boot_info *boot = cpu->boot;
 	struct guest_map *map = &space->map;
@@ -32,7 +33,11 @@ bool guest_space_init(struct cpu *cpu, struct guest_space *space, uint64_t memty
 	for (unsigned i = 0; i < sizeof(space->decoy); i++)
 		space->decoy[i] = 0xff;
 	mtrr_read(&space->mtrrs);
-	return build(boot, space);
+	if (build(boot, space))
+		return 0;
+	sentence(handoff->why, sizeof(handoff->why),
+		 "the MTRRs divide memory into more pieces than pmuvisor has page tables for.");
+	return -1;
 }
 
 bool guest_space_follow(struct cpu *cpu, struct guest_space *space)

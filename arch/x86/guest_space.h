@@ -12,8 +12,8 @@ struct guest_space {
 	_Alignas(4096) uint8_t decoy[4096]; /* all ones: what a guest finds where pmuvisor is */
 };
 
-/* Builds it for this CPU. `memtype`: as in struct guest_map. False: there are too few page tables. */
-bool guest_space_init(struct cpu *cpu, struct guest_space *space, uint64_t memtype);
+/* Builds it for this CPU. `memtype`: as in struct guest_map. -1: there are too few page tables, as the handoff says. */
+int guest_space_init(struct cpu *cpu, struct guest_space *space, uint64_t memtype, struct handoff *handoff);
 
 /*
  * The MTRRs or the APIC's page may have changed. True: the map was built anew, the APIC's page in it is not trapped, and

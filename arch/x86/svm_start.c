@@ -2,7 +2,6 @@
 #include "cpu_area.h"
 #include "cpuid.h"
 #include "guest.h"
-#include "hv/sentence.h"
 #include "msr.h"
 #include "reg.h"
 #include "svm.h"
@@ -54,11 +53,8 @@ int svm_cpu_init(struct cpu *cpu, struct handoff *handoff)
 	struct svm_cpu *svm = svm_of(cpu);
 	const struct firmware *firmware = &cpu_area(cpu)->firmware;
 
-	if (!guest_space_init(cpu, &svm->space, 0)) {
-		sentence(handoff->why, sizeof(handoff->why),
-			 "the MTRRs divide memory into more pieces than pmuvisor has page tables for.");
+	if (guest_space_init(cpu, &svm->space, 0, handoff))
 		return -1;
-	}
 	ident(svm);
 	stop_ibs();
 	set_control_registers(firmware);

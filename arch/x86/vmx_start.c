@@ -62,8 +62,8 @@ int vmx_cpu_init(struct cpu *cpu, struct handoff *handoff)
 	const struct firmware *firmware = &cpu_area(cpu)->firmware;
 
 	init_regions(vmx);
-	if (!guest_space_init(cpu, &vmx->space, EPT_MEMTYPE))
-		return REFUSE(handoff, "the MTRRs divide memory into more pieces than pmuvisor has page tables for.");
+	if (guest_space_init(cpu, &vmx->space, EPT_MEMTYPE, handoff))
+		return -1;
 	set_control_registers(firmware);
 	if (!vmxon(hv_pa(&vmx->vmxon)))
 		return REFUSE(handoff, "VMXON failed although the processor and the firmware allow VMX.");
