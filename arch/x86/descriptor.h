@@ -32,12 +32,6 @@
 #define RFLAGS_TF BIT(8)
 #define RFLAGS_RF BIT(16)
 
-/* Access rights of segments as INIT leaves them, for VMCS and VMCB alike. */
-#define REAL_MODE_DATA 0x93
-#define REAL_MODE_CODE 0x9b
-#define REAL_MODE_LDT  0x82
-#define REAL_MODE_TSS  0x8b
-
 struct table_register { /* the operand of LGDT, SGDT, LIDT, SIDT */
 	uint16_t limit;
 	uint64_t base;

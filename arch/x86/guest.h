@@ -22,6 +22,8 @@ static inline uint64_t freeze_debugctl(uint64_t freeze)
 #define CR0_ET      BIT(4)
 #define CR0_NE      BIT(5)
 #define CR0_WP      BIT(16)
+#define CR0_NW      BIT(29)
+#define CR0_CD      BIT(30)
 #define CR0_PG      BIT(31)
 #define CR4_PAE     BIT(5)
 #define CR4_MCE     BIT(6)
@@ -29,9 +31,6 @@ static inline uint64_t freeze_debugctl(uint64_t freeze)
 #define CR4_SMXE    BIT(14)
 #define CR4_OSXSAVE BIT(18)
 #define CR4_PKE     BIT(22)
-
-#define DR6_RESET UINT64_C(0xffff0ff0)
-#define DR7_RESET UINT64_C(0x400)
 
 enum verdict guest_cpuid(struct cpu *cpu);
 enum verdict guest_rdmsr(struct cpu *cpu);

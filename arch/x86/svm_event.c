@@ -1,11 +1,11 @@
 /* Exits that are rare and that only SVM code can answer. */
 #include "svm.h"
 #include "apic.h"
-#include "cpuid.h"
 #include "guest.h"
 #include "msr.h"
 #include "platform.h"
 #include "reg.h"
+#include "reset.h"
 
 #define MSR_WRITE 1 /* exit_info1 */
 
@@ -90,44 +90,34 @@ static enum verdict access_efer(struct cpu *cpu, uint64_t write)
 	return ADVANCE;
 }
 
-static struct vmcb_segment real_mode_segment(uint16_t selector, uint64_t base, uint16_t attributes)
+static struct vmcb_segment segment(struct reset_segment from)
 {
-	return (struct vmcb_segment){ selector, attributes, 0xffff, base };
+	return (struct vmcb_segment){ from.selector, from.access, from.limit, from.base };
 }
 
-/* APM Vol. 2, "Initial Processor State": the column for INIT. Memory, MSRs, the FPU and CR0.CD/NW stay. */
 static void reset_segments(struct vmcb *vmcb)
 {
-	vmcb->es = vmcb->ss = vmcb->ds = vmcb->fs = vmcb->gs = real_mode_segment(0, 0, REAL_MODE_DATA);
-	vmcb->cs = real_mode_segment(0xf000, 0xffff0000, REAL_MODE_CODE);
-	vmcb->ldtr = real_mode_segment(0, 0, REAL_MODE_LDT);
-	vmcb->tr = real_mode_segment(0, 0, REAL_MODE_TSS);
-	vmcb->gdtr = vmcb->idtr = real_mode_segment(0, 0, 0);
+	vmcb->es = vmcb->ss = vmcb->ds = vmcb->fs = vmcb->gs = segment(reset_state.data);
+	vmcb->cs = segment(reset_state.code);
+	vmcb->ldtr = segment(reset_state.ldtr);
+	vmcb->tr = segment(reset_state.tr);
+	vmcb->gdtr = vmcb->idtr = segment(reset_state.table);
 }
 
-static void reset_registers(struct cpu *cpu)
+static void reset_vmcb(struct vmcb *vmcb)
 {
-	struct vmcb *vmcb = &svm_of(cpu)->vmcb;
-	uint32_t regs[4];
-
-	reg_cpuid(CPUID_FEATURES, 0, regs);
-	cpu->guest = (struct regs){ .rdx = regs[0] };
+	reset_segments(vmcb);
 	vmcb->cpl = 0;
-	vmcb->cr0 = CR0_ET;
+	vmcb->cr0 = reset_cr0(vmcb->cr0);
 	vmcb->cr2 = vmcb->cr3 = vmcb->cr4 = 0;
 	vmcb->efer = EFER_SVME;
-	vmcb->dr6 = DR6_RESET;
-	vmcb->dr7 = DR7_RESET;
-	vmcb->rip = 0xfff0;
+	vmcb->dr6 = reset_state.dr6;
+	vmcb->dr7 = reset_state.dr7;
+	vmcb->rip = reset_state.rip;
 	vmcb->rsp = 0;
-	vmcb->rflags = 2;
+	vmcb->rflags = reset_state.rflags;
 	vmcb->interrupt_shadow = 0;
 	vmcb->event = 0;
-}
-
-static void reset_debug_addresses(void)
-{
-	asm volatile("mov %0, %%dr0; mov %0, %%dr1; mov %0, %%dr2; mov %0, %%dr3" : : "r"(UINT64_C(0)));
 }
 
 /* The boot processor starts over at the reset vector; the others wait for a SIPI. */
@@ -140,9 +130,8 @@ static enum verdict init_signal(struct cpu *cpu)
 		svm_leave_by_init(cpu);
 	svm_nmi_reset(svm);
 	pmu_reset(cpu); /* first, so that an NMI which comes behind the INIT is kept */
-	reset_segments(&svm->vmcb);
 	reset_registers(cpu);
-	reset_debug_addresses();
+	reset_vmcb(&svm->vmcb);
 	svm->stepping = svm->stepping_iret = false;
 	svm->vmcb.intercept_exceptions = 0;
 	svm_apic_forget(cpu);
@@ -154,8 +143,8 @@ static enum verdict init_signal(struct cpu *cpu)
 		return RESUME;
 	}
 	vector = svm_wait_for_sipi(cpu);
-	svm->vmcb.cs = real_mode_segment((uint16_t)(vector << 8), vector << 12, REAL_MODE_CODE);
-	svm->vmcb.rip = 0;
+	svm->vmcb.cs = segment(startup_code(vector));
+	svm->vmcb.rip = STARTUP_RIP;
 	return RESUME;
 }
 

@@ -3,6 +3,7 @@
 #include "guest.h"
 #include "msr.h"
 #include "reg.h"
+#include "reset.h"
 #include "svm.h"
 
 #define ASID_GUEST 1

@@ -1,9 +1,9 @@
 /* Exits that are rare and that only VMX code can answer. */
 #include "apic.h"
-#include "cpuid.h"
 #include "guest.h"
 #include "msr.h"
 #include "reg.h"
+#include "reset.h"
 #include "vmx.h"
 
 /* "Exit Qualification for Control-Register Accesses" */
@@ -89,57 +89,51 @@ static enum verdict hidden_memory(struct cpu *cpu, const struct vm_exit *exit)
 	return RESUME;
 }
 
-static void set_real_mode_segment(enum vmcs_segment segment, uint64_t selector, uint64_t base, uint64_t access)
+static void set_segment(enum vmcs_segment segment, struct reset_segment from)
 {
-	vmcs_write(VMCS_GUEST_SELECTOR(segment), selector);
-	vmcs_write(VMCS_GUEST_BASE(segment), base);
-	vmcs_write(VMCS_GUEST_LIMIT(segment), 0xffff);
-	vmcs_write(VMCS_GUEST_ACCESS(segment), access);
+	vmcs_write(VMCS_GUEST_SELECTOR(segment), from.selector);
+	vmcs_write(VMCS_GUEST_BASE(segment), from.base);
+	vmcs_write(VMCS_GUEST_LIMIT(segment), from.limit);
+	vmcs_write(VMCS_GUEST_ACCESS(segment), from.access);
 }
 
-/* SDM Vol. 3A, "Processor State After Reset": the column for INIT. Memory, MSRs, the FPU and CR0.CD/NW stay. */
 static void reset_segments(void)
 {
 	for (unsigned segment = SEGMENT_ES; segment <= SEGMENT_GS; segment++)
-		set_real_mode_segment(segment, 0, 0, REAL_MODE_DATA);
-	set_real_mode_segment(SEGMENT_CS, 0xf000, 0xffff0000, REAL_MODE_CODE);
-	set_real_mode_segment(SEGMENT_LDTR, 0, 0, REAL_MODE_LDT);
-	set_real_mode_segment(SEGMENT_TR, 0, 0, REAL_MODE_TSS);
-	vmcs_write(VMCS_GUEST_GDTR_BASE, 0);
-	vmcs_write(VMCS_GUEST_GDTR_LIMIT, 0xffff);
-	vmcs_write(VMCS_GUEST_IDTR_BASE, 0);
-	vmcs_write(VMCS_GUEST_IDTR_LIMIT, 0xffff);
+		set_segment(segment, reset_state.data);
+	set_segment(SEGMENT_CS, reset_state.code);
+	set_segment(SEGMENT_LDTR, reset_state.ldtr);
+	set_segment(SEGMENT_TR, reset_state.tr);
+	vmcs_write(VMCS_GUEST_GDTR_BASE, reset_state.table.base);
+	vmcs_write(VMCS_GUEST_GDTR_LIMIT, reset_state.table.limit);
+	vmcs_write(VMCS_GUEST_IDTR_BASE, reset_state.table.base);
+	vmcs_write(VMCS_GUEST_IDTR_LIMIT, reset_state.table.limit);
 }
 
-static void reset_registers(struct cpu *cpu)
+static void reset_vmcs(void)
 {
-	uint64_t forced0 = vmcs_read(VMCS_CR0_MASK), forced4 = reg_rdmsr(MSR_IA32_VMX_CR4_FIXED0);
-	uint32_t regs[4];
+	uint64_t cr0 = reset_cr0(vmcs_read(VMCS_GUEST_CR0));
 
-	reg_cpuid(CPUID_FEATURES, 0, regs);
-	cpu->guest = (struct regs){ .rdx = regs[0] };
-	vmcs_write(VMCS_GUEST_CR0, 0x10 | forced0);
-	vmcs_write(VMCS_CR0_SHADOW, 0x10);
+	reset_segments();
+	vmcs_write(VMCS_GUEST_CR0, cr0 | vmcs_read(VMCS_CR0_MASK));
+	vmcs_write(VMCS_CR0_SHADOW, cr0);
 	vmcs_write(VMCS_GUEST_CR3, 0);
-	vmcs_write(VMCS_GUEST_CR4, forced4);
+	vmcs_write(VMCS_GUEST_CR4, reg_rdmsr(MSR_IA32_VMX_CR4_FIXED0));
 	vmcs_write(VMCS_CR4_SHADOW, 0);
 	vmcs_write(VMCS_GUEST_EFER, 0);
 	vmcs_write(VMCS_ENTRY_CONTROLS, vmcs_read(VMCS_ENTRY_CONTROLS) & ~ENTRY_IA32E);
-	vmcs_write(VMCS_GUEST_DR7, 0x400);
-	vmcs_write(VMCS_GUEST_RIP, 0xfff0);
+	vmcs_write(VMCS_GUEST_DR7, reset_state.dr7);
+	vmcs_write(VMCS_GUEST_RIP, reset_state.rip);
 	vmcs_write(VMCS_GUEST_RSP, 0);
-	vmcs_write(VMCS_GUEST_RFLAGS, 2);
+	vmcs_write(VMCS_GUEST_RFLAGS, reset_state.rflags);
 	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, 0);
 	vmcs_write(VMCS_GUEST_PENDING_DEBUG, 0);
 }
 
-/* Those that are in no VMCS. */
-static void reset_debug_registers(void)
+/* Those that SVM has in its structure, and VMX in none. */
+static void reset_cr2_and_dr6(void)
 {
-	const uint64_t zero = 0, dr6 = 0xffff0ff0;
-
-	asm volatile("mov %0, %%cr2; mov %0, %%dr0; mov %0, %%dr1; mov %0, %%dr2; mov %0, %%dr3" : : "r"(zero));
-	asm volatile("mov %0, %%dr6" : : "r"(dr6));
+	asm volatile("mov %0, %%cr2; mov %1, %%dr6" : : "r"(UINT64_C(0)), "r"(reset_state.dr6));
 }
 
 /*
@@ -175,9 +169,9 @@ static enum verdict init_signal(struct cpu *cpu)
 
 	let_nmi_in();
 	pmu_reset(cpu); /* first, so that an NMI which comes behind the INIT is kept */
-	reset_segments();
 	reset_registers(cpu);
-	reset_debug_registers();
+	reset_vmcs();
+	reset_cr2_and_dr6();
 	vmcs_write(VMCS_GUEST_ACTIVITY, boot_processor ? ACTIVITY_ACTIVE : ACTIVITY_WAIT_SIPI);
 	apic_reset();
 	vmx_flush_ept(cpu); /* the TLB is emptied; entries of a VPID outlive the paging they came from */
@@ -186,8 +180,8 @@ static enum verdict init_signal(struct cpu *cpu)
 
 static enum verdict startup_ipi(uint64_t vector)
 {
-	set_real_mode_segment(SEGMENT_CS, vector << 8, vector << 12, REAL_MODE_CODE);
-	vmcs_write(VMCS_GUEST_RIP, 0);
+	set_segment(SEGMENT_CS, startup_code(vector));
+	vmcs_write(VMCS_GUEST_RIP, STARTUP_RIP);
 	vmcs_write(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
 	return RESUME;
 }

@@ -6,6 +6,7 @@
 #include "hv/stop.h"
 #include "msr.h"
 #include "reg.h"
+#include "reset.h"
 
 #define PIN_WANTED   PIN_PREEMPTION_TIMER
 #define PROC_WANTED  (PROC_IO_BITMAPS | PROC_MSR_BITMAPS | PROC_SECONDARY)
@@ -171,7 +172,7 @@ static void setup_guest(const struct handoff *handoff, const struct firmware *fi
 	vmcs_write(VMCS_GUEST_PAT, firmware->pat);
 	vmcs_write(VMCS_GUEST_DEBUGCTL, 0);
 	vmcs_write(VMCS_GUEST_PERF_GLOBAL_CTRL, 0);
-	vmcs_write(VMCS_GUEST_DR7, 0x400);
+	vmcs_write(VMCS_GUEST_DR7, DR7_RESET);
 	vmcs_write(VMCS_GUEST_RSP, handoff->fw_rsp);
 	vmcs_write(VMCS_GUEST_RIP, handoff->fw_rip);
 	vmcs_write(VMCS_GUEST_RFLAGS, handoff->fw_rflags);
