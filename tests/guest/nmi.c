@@ -127,7 +127,7 @@ static void test_no_pmi(void)
 	work_rounds = 1000;
 	user_run(work_loop);
 	tap_equal(pmu_read(0), WORK_LOOP_INSTRUCTIONS(1000), "and the counters running");
-	pmu_enable(0); /* what is written while it counts may hide an overflow: deviation 30 of the contract */
+	pmu_enable(0); /* Zen 3: a write to a counter that is on could hide an overflow */
 	pmu_write(0, pmu_preset(10));
 	pmu_enable(BIT(0));
 	user_run(work_loop);
