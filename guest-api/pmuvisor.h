@@ -4,7 +4,7 @@
  *
  * Calls are VMCALL on Intel and VMMCALL on AMD processors, at CPL 0 in 64-bit mode:
  *	in	RAX = PMUVISOR_CALL_MAGIC, RCX = the operation, RDX, RSI = its arguments
- *	out	RAX = 0 or a PMUVISOR_E_*, as a signed number; RDX, RSI, RDI, RBX = its values, each kept where there is none
+ *	out	RAX = 0 or a PMUVISOR_E_*, as a signed number; RDX, RSI, RDI, RBX = its values, or unchanged
  * At any other privilege, or without the magic, the instruction is the #UD that it is without a hypervisor. No call
  * takes an address, waits, or concerns another CPU. What events count can be read without a call, from a page.
  */
@@ -80,7 +80,7 @@ typedef long long pmuvisor_s64;
 #define PMUVISOR_CALL_QUERY   3u
 #define PMUVISOR_QUERY_CPU    0u /* its number, as in dumps */
 #define PMUVISOR_QUERY_TSC_HZ 1u /* ticks in a second, as pmuvisor has measured them: good to a few percent */
-/* 1: GLOBAL_* registers and RDPMC exit, as host events count in the guest; 0: not now. */
+/* 1: GLOBAL_* registers exit, as some event on the host's counters counts in the guest or has a period; 0: not now. */
 #define PMUVISOR_QUERY_SHARED 2u
 #define PMUVISOR_QUERY_OPEN   3u /* bitmap of the events that are open */
 /* RDX = one of the statistics below. Returns it in RDX, of this CPU since pmuvisor started there, this exit too. */
