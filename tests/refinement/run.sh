@@ -11,12 +11,13 @@ fuzz_runs=20000
 passed=0
 failed=0
 
-# The stored corpus and what can be made of it; nothing is added to it.
+# The stored corpus and what can be made of it; nothing is added to it. What is found depends on the seed alone, as the
+# fuzzer doesn't look every second whether others have found something.
 fuzz()
 {
 	rm -rf "$build/fuzzer/new"
 	mkdir -p "$build/fuzzer/new"
-	"$build/fuzzer/fuzz" -seed=1 -max_len=2048 -runs=$fuzz_runs -verbosity=0 \
+	"$build/fuzzer/fuzz" -seed=1 -reload=0 -max_len=2048 -runs=$fuzz_runs -verbosity=0 \
 		-artifact_prefix="$build/fuzzer/" "$build/fuzzer/new" "$here/corpus" 2>&1 || return 1
 	echo "refinement_fuzz_runs $fuzz_runs"
 	echo "refinement_corpus $(find "$here/corpus" -type f | wc -l)"
