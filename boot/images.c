@@ -1,7 +1,7 @@
 /*
- * The images the firmware has loaded: what its code is called, for whoever reads samples. UEFI specification, "EFI Loaded
- * Image Protocol"; of images from a firmware volume the name is in the file's user interface section: UEFI Platform
- * Initialization specification, Vol. 3, "EFI_FIRMWARE_VOLUME2_PROTOCOL.ReadSection()".
+ * The images the firmware has loaded: what its code is called, for whoever reads samples. UEFI specification, "EFI
+ * Loaded Image Protocol"; of images from a firmware volume the name is in the file's user interface section: UEFI
+ * Platform Initialization specification, Vol. 3, "EFI_FIRMWARE_VOLUME2_PROTOCOL.ReadSection()".
  */
 #include "loader.h"
 

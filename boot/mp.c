@@ -1,6 +1,6 @@
 /*
- * The machine's processors, by the PI Specification's Vol. 2, "MP Services Protocol", as far as it is used here; GNU-EFI
- * doesn't know it.
+ * The machine's processors, by the PI Specification's Vol. 2, "MP Services Protocol", as far as it is used here;
+ * GNU-EFI doesn't know it.
  */
 #include "loader.h"
 

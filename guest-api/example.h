@@ -1,7 +1,7 @@
 /*
- * What a guest's kernel needs to know what a piece of its own work costs under pmuvisor: how often it leaves the guest, for
- * how long, and how many instructions pmuvisor executes meanwhile. For CPL 0, with nothing but the header; the caller
- * stays on one CPU. This file may be taken by anyone, for any purpose.
+ * What a guest's kernel needs to know what a piece of its own work costs under pmuvisor: how often it leaves the guest,
+ * for how long, and how many instructions pmuvisor executes meanwhile. For CPL 0, with nothing but the header; the
+ * caller stays on one CPU. This file may be taken by anyone, for any purpose.
  */
 #ifndef PMUVISOR_EXAMPLE_H
 #define PMUVISOR_EXAMPLE_H
@@ -49,8 +49,8 @@ static inline pmuvisor_u64 example_count(pmuvisor_u32 features, const volatile s
 }
 
 /*
- * 0, or there is no pmuvisor. The exits and ticks have those of asking in them, some few; so have the instructions where
- * the page doesn't tell them.
+ * 0, or there is no pmuvisor. The exits and ticks have those of asking in them, some few; so have the instructions
+ * where the page doesn't tell them.
  */
 static inline int example_measure(void (*work)(void), struct example_cost *cost)
 {

@@ -86,8 +86,8 @@ typedef long long pmuvisor_s64;
 /* RDX = one of the statistics below. Returns it in RDX, of this CPU since pmuvisor started there, this exit too. */
 #define PMUVISOR_CALL_STATISTIC 4u
 /*
- * Events count on counters that the host's own left free. RDX = what, RSI = the period, or 0. Opens one, disabled and at
- * 0; returns its number, below PMUVISOR_EVENTS, in RDX.
+ * Events count on counters that the host's own left free. RDX = what, RSI = the period, or 0. Opens one, disabled and
+ * at 0; returns its number, below PMUVISOR_EVENTS, in RDX.
  */
 #define PMUVISOR_CALL_OPEN 5u
 /* RDX = a bitmap of such numbers. Either all of them are, at one instruction of the guest's, or there is an error. */
@@ -101,13 +101,14 @@ typedef long long pmuvisor_s64;
  */
 #define PMUVISOR_CALL_READ 10u
 /*
- * RDX = 1: from now on this CPU's page below is kept up to date, 0: no longer. RSI = 0, or how many TSC ticks old at most
- * it should get where nothing changes, a 1000th of a second at least. Returns the page's guest-physical address in RDX.
+ * RDX = 1: from now on this CPU's page below is kept up to date, 0: no longer. RSI = 0, or how many TSC ticks old at
+ * most it should get where nothing changes, a 1000th of a second at least. Returns the page's guest-physical address in
+ * RDX.
  */
 #define PMUVISOR_CALL_PAGE 11u
 /*
- * Takes this CPU's oldest sample: where an overflow of a host event with a period found the processor. Returns RDX = TSC,
- * RSI = RIP, RDI = CR3, RBX = PMUVISOR_SAMPLE_*.
+ * Takes this CPU's oldest sample: where an overflow of a host event with a period found the processor. Returns RDX =
+ * TSC, RSI = RIP, RDI = CR3, RBX = PMUVISOR_SAMPLE_*.
  */
 #define PMUVISOR_CALL_SAMPLE 32u
 /*
@@ -180,8 +181,9 @@ typedef long long pmuvisor_s64;
 #define PMUVISOR_STATISTICS            38u
 
 /*
- * A CPU's events, for it and others to read, not to write: who writes to the page finds ones there from then on. `rdpmc`
- * is for the CPU itself: unless it is 0, the event's count now is `ahead` plus its counter, sign-extended from `width`.
+ * A CPU's events, for it and others to read, not to write: who writes to the page finds ones there from then on.
+ * `rdpmc` is for the CPU itself: unless it is 0, the event's count now is `ahead` plus its counter, sign-extended from
+ * `width`.
  */
 #define PMUVISOR_PAGE_VERSION   1u
 #define PMUVISOR_STATE_OPEN     1u

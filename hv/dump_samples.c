@@ -1,7 +1,7 @@
 /*
  * When samples are sent. They wait in their rings, not in the console's queue: so a dump that begins comes soon. Before
- * its first line the samples are sent that were there when it began, however few; else those of a ring that has a frame's
- * worth, but not in the middle of a dump.
+ * its first line the samples are sent that were there when it began, however few; else those of a ring that has a
+ * frame's worth, but not in the middle of a dump.
  */
 #include "console.h"
 #include "dump.h"

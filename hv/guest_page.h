@@ -1,6 +1,6 @@
 /*
- * The page in which a CPU tells its guest what its events have counted: struct pmuvisor_page, docs/guest-api.md. It lies
- * in the CPU's area, and the guest can read it there. pmuvisor writes it and believes nothing in it.
+ * The page in which a CPU tells its guest what its events have counted: struct pmuvisor_page, docs/guest-api.md. It
+ * lies in the CPU's area, and the guest can read it there. pmuvisor writes it and believes nothing in it.
  */
 #ifndef HV_GUEST_PAGE_H
 #define HV_GUEST_PAGE_H

@@ -1,5 +1,6 @@
 /*
- * Samples for the guest, with `samples = guest`: each CPU takes its own out of its ring, one at a call. docs/guest-api.md.
+ * Samples for the guest, with `samples = guest`: each CPU takes its own out of its ring, one at a call.
+ * docs/guest-api.md.
  */
 #ifndef HV_GUEST_SAMPLE_H
 #define HV_GUEST_SAMPLE_H

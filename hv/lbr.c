@@ -1,7 +1,7 @@
 /*
  * Whose the LBRs are, and the host's captures. A PMI freezes the host's by hardware (SDM Vol. 3B, "Streamlined
- * Freeze_LBR_On_PMI"), in the guest as in root mode: what was recorded up to the overflow is still there when the NMI is
- * decided, however many branches the way there takes.
+ * Freeze_LBR_On_PMI"), in the guest as in root mode: what was recorded up to the overflow is still there when the NMI
+ * is decided, however many branches the way there takes.
  */
 #include "lbr.h"
 #include "pmu_private.h"

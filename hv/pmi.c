@@ -72,10 +72,10 @@ static bool is_untrapped(const struct pmu *pmu)
 }
 
 /*
- * An NMI has come. Was it a PMI? Where the APIC masks the entry when it accepts one (SDM Vol. 3A, "Local Vector Table"),
- * that tells; where it doesn't, or the guest may have masked it itself, or the APIC has because it is disabled by
- * software, there must be a counter that has overflowed: `caused`. Learns what the guest has written without an exit.
- * `now`: the hardware's entry.
+ * An NMI has come. Was it a PMI? Where the APIC masks the entry when it accepts one (SDM Vol. 3A, "Local Vector
+ * Table"), that tells; where it doesn't, or the guest may have masked it itself, or the APIC has because it is disabled
+ * by software, there must be a counter that has overflowed: `caused`. Learns what the guest has written without an
+ * exit. `now`: the hardware's entry.
  */
 static bool sync(struct pmu *pmu, uint32_t now, bool caused)
 {

@@ -122,8 +122,8 @@ static inline bool pmu_debugctl_changes(const struct pmu_gate *gate, bool open, 
 #define PMU_MAX_KEPT 8
 
 /*
- * What a vendor's operations know without reading a register, because the guest's accesses to it exit or because it isn't
- * there. Counters are general-purpose ones; [0] is privilege level 0, [1] the others.
+ * What a vendor's operations know without reading a register, because the guest's accesses to it exit or because it
+ * isn't there. Counters are general-purpose ones; [0] is privilege level 0, [1] the others.
  */
 struct pmu_kept {
 	uint64_t ctrl;                    /* global control; while open, as of the last exit */
@@ -230,9 +230,9 @@ void pmu_counter_enabled(struct cpu *cpu);
 void pmu_emulated(struct cpu *cpu);
 
 /*
- * Where entries count. The guest is about to be entered: returns the counters that will be one ahead until the next exit;
- * the guest must not reach them without one. `to_kernel`: by an event it comes to privilege level 0 at once, and exits
- * before it leaves that.
+ * Where entries count. The guest is about to be entered: returns the counters that will be one ahead until the next
+ * exit; the guest must not reach them without one. `to_kernel`: by an event it comes to privilege level 0 at once, and
+ * exits before it leaves that.
  */
 uint64_t pmu_entering(struct cpu *cpu, bool to_kernel);
 /* Has that changed anything? */

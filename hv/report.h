@@ -1,6 +1,7 @@
 /*
- * What a CPU says of itself to the one that prints: its counters, which only it can read, its branches, and what pmuvisor
- * counted on it, all of one moment. It publishes at exits of its own; a reader waits for nobody and stops nobody.
+ * What a CPU says of itself to the one that prints: its counters, which only it can read, its branches, and what
+ * pmuvisor counted on it, all of one moment. It publishes at exits of its own; a reader waits for nobody and stops
+ * nobody.
  */
 #ifndef HV_REPORT_H
 #define HV_REPORT_H

@@ -1,7 +1,7 @@
 /*
- * Samples: where the overflows of the host's events with a period found the processor, one for each that came by an NMI.
- * Each CPU puts its own into a ring of its own, and whoever prints takes them out; neither waits for the other. What
- * finds the ring full is lost, and counted.
+ * Samples: where the overflows of the host's events with a period found the processor, one for each that came by an
+ * NMI. Each CPU puts its own into a ring of its own, and whoever prints takes them out; neither waits for the other.
+ * What finds the ring full is lost, and counted.
  */
 #ifndef HV_SAMPLE_H
 #define HV_SAMPLE_H

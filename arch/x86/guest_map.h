@@ -25,8 +25,8 @@ struct guest_map {
 	unsigned pages, used;
 	unsigned physical_bits;
 	/*
-	 * Where an entry says the memory type. 0: nowhere, as the processor itself applies the MTRRs; no page has two of
-	 * their types all the same.
+	 * Where an entry says the memory type. 0: nowhere, as the processor itself applies the MTRRs; no page has two
+	 * of their types all the same.
 	 */
 	uint64_t memtype;
 	uint64_t hidden_pa, hidden_size; /* the region: mapped by 4-KiB entries, none present */

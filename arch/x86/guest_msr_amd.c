@@ -150,8 +150,8 @@ static void trap_host(const struct pmu *pmu, guest_msr_set set, void *context)
 }
 
 /*
- * APM Vol. 3, "RDPMC": the core counters, then those of the northbridge and the caches, which aren't partitioned. It may
- * exit although it is open: while a counter is guarded (svm_pmu.c).
+ * APM Vol. 3, "RDPMC": the core counters, then those of the northbridge and the caches, which aren't partitioned. It
+ * may exit although it is open: while a counter is guarded (svm_pmu.c).
  */
 static bool may_rdpmc(const struct pmu *pmu, uint32_t ecx)
 {

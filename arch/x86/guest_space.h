@@ -16,8 +16,8 @@ struct guest_space {
 int guest_space_init(struct cpu *cpu, struct guest_space *space, uint64_t memtype, struct handoff *handoff);
 
 /*
- * The MTRRs or the APIC's page may have changed. True: the map was built anew, the APIC's page in it is not trapped, and
- * the vendor has translations to forget. Stops if there are too few page tables.
+ * The MTRRs or the APIC's page may have changed. True: the map was built anew, the APIC's page in it is not trapped,
+ * and the vendor has translations to forget. Stops if there are too few page tables.
  */
 bool guest_space_follow(struct cpu *cpu, struct guest_space *space);
 
@@ -25,8 +25,8 @@ bool guest_space_follow(struct cpu *cpu, struct guest_space *space);
 void guest_space_trap_apic(struct cpu *cpu, struct guest_space *space, bool trapped);
 
 /*
- * While an access to the APIC's page is stepped over, the page of ones stands in for it, with `value` in the register at
- * `offset`. What is there afterwards is what the guest has written.
+ * While an access to the APIC's page is stepped over, the page of ones stands in for it, with `value` in the register
+ * at `offset`. What is there afterwards is what the guest has written.
  */
 void guest_space_lend(struct cpu *cpu, struct guest_space *space, unsigned offset, uint32_t value);
 uint32_t guest_space_take_back(struct cpu *cpu, struct guest_space *space, unsigned offset);

@@ -2,8 +2,8 @@
  * AMD's core PMU: with PerfMonV2, without it, or none at all, as under a hypervisor that has no counters to give. APM
  * Vol. 2, "Performance Monitoring Counters". All counters are general-purpose ones.
  *
- * Which side a counter counts is in its selector: GuestOnly between VMRUN and #VMEXIT, HostOnly elsewhere. So nothing has
- * to stop at an exit. Every write of a selector comes through here, the guest's too: what they hold is never read.
+ * Which side a counter counts is in its selector: GuestOnly between VMRUN and #VMEXIT, HostOnly elsewhere. So nothing
+ * has to stop at an exit. Every write of a selector comes through here, the guest's too: what they hold is never read.
  *
  * Before PerfMonV2 there are no global registers. Enabling is the host's counters' own then, by their selectors; the
  * guest's do as the guest said. Overflows show in the counters: one that stands lower than before has wrapped.

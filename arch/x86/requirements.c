@@ -178,8 +178,8 @@ static bool intel_met(const struct cpu_registers *cpu, char error[static CONFIG_
 }
 
 /*
- * With it, a bit of a physical address says "encrypted", and each page of pmuvisor's has another name. APM Vol. 2, "Secure
- * Memory Encryption".
+ * With it, a bit of a physical address says "encrypted", and each page of pmuvisor's has another name. APM Vol. 2,
+ * "Secure Memory Encryption".
  */
 static bool memory_is_encrypted(const struct cpu_registers *cpu)
 {

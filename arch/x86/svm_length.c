@@ -19,8 +19,8 @@ static unsigned opcode_length(uint64_t exit_code)
 }
 
 /*
- * All of them begin with the same byte, which is no prefix (APM Vol. 3, "Instruction Prefixes"). Where it can't be found
- * the usual form is taken, without any.
+ * All of them begin with the same byte, which is no prefix (APM Vol. 3, "Instruction Prefixes"). Where it can't be
+ * found the usual form is taken, without any.
  */
 static unsigned prefixes(struct cpu *cpu, uint64_t linear)
 {

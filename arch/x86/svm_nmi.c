@@ -64,9 +64,9 @@ static bool needs_iret(const struct svm_cpu *svm, const struct pmu_gate *gate)
 }
 
 /*
- * An injected NMI blocks no other, but for virtual ones, and those want the intercept. No interrupt comes before an access
- * to the APIC's page that is stepped: its handler would find the page as that access alone is to find it, and write EOI
- * where nobody looks for it.
+ * An injected NMI blocks no other, but for virtual ones, and those want the intercept. No interrupt comes before an
+ * access to the APIC's page that is stepped: its handler would find the page as that access alone is to find it, and
+ * write EOI where nobody looks for it.
  */
 uint32_t svm_apply_nmi(struct svm_cpu *svm, const struct pmu_gate *gate)
 {

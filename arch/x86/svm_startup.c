@@ -1,13 +1,13 @@
 /*
- * How CPUs start. SVM intercepts INIT, but no SIPI, and knows no state in which a guest waits for one: so a CPU that was
- * sent an INIT waits in root mode, and the CPU that sends the SIPI puts it into the other's memory. For that the writes
- * of the interrupt command register exit, while some CPU isn't running what the guest gave it.
+ * How CPUs start. SVM intercepts INIT, but no SIPI, and knows no state in which a guest waits for one: so a CPU that
+ * was sent an INIT waits in root mode, and the CPU that sends the SIPI puts it into the other's memory. For that the
+ * writes of the interrupt command register exit, while some CPU isn't running what the guest gave it.
  *
  * Later none of them does, and an INIT comes as a surprise. Whoever takes it summons the others, by an INIT of its own:
  * they trap the register again, and look whether there is a SIPI in it already.
  *
- * Where INIT can't be redirected it would reset the CPU, and pmuvisor's hold on it: there the register always exits, and
- * an NMI stands in for the INIT.
+ * Where INIT can't be redirected it would reset the CPU, and pmuvisor's hold on it: there the register always exits,
+ * and an NMI stands in for the INIT.
  */
 #include "apic.h"
 #include "cpuid.h"
@@ -224,8 +224,8 @@ static void summon_others(struct cpu *cpu)
 }
 
 /*
- * Until the last CPU has started, the one that sends it is not under pmuvisor, and nobody puts its SIPI into memory. It is
- * the firmware's, which is asked to bring this CPU back: INIT does so, and leaves it as the firmware expects it.
+ * Until the last CPU has started, the one that sends it is not under pmuvisor, and nobody puts its SIPI into memory. It
+ * is the firmware's, which is asked to bring this CPU back: INIT does so, and leaves it as the firmware expects it.
  */
 _Noreturn void svm_leave_by_init(struct cpu *cpu)
 {

@@ -17,8 +17,8 @@ void svm_step_begin(struct svm_cpu *svm)
 }
 
 /*
- * Root mode's flag, which is clear, then holds for them: APM Vol. 2, "Virtualizing RFLAGS.IF". An interrupt shadow would
- * do as well, but QEMU 7.2 enters without it (helper_vmrun() of target/i386/tcg/sysemu/svm_helper.c).
+ * Root mode's flag, which is clear, then holds for them: APM Vol. 2, "Virtualizing RFLAGS.IF". An interrupt shadow
+ * would do as well, but QEMU 7.2 enters without it (helper_vmrun() of target/i386/tcg/sysemu/svm_helper.c).
  */
 void svm_hold_interrupts(struct svm_cpu *svm, bool held)
 {

@@ -2,8 +2,8 @@
  * SVM has no timer. While one is set, each interrupt for the guest exits on its way there; whatever else exits is as
  * good. A guest that gets no interrupt and never exits isn't timed.
  *
- * An interrupt that exits is still pending, and comes to the guest when it is no longer intercepted. The IRET at the end
- * of its handler exits instead, and the next interrupt does again.
+ * An interrupt that exits is still pending, and comes to the guest when it is no longer intercepted. The IRET at the
+ * end of its handler exits instead, and the next interrupt does again.
  */
 #include "svm.h"
 #include "hv/timer.h"

@@ -1,7 +1,7 @@
 /*
  * Exceptions and NMIs in root mode. Expected are an NMI, which is noted and decided at the next entry, INIT in the same
- * way (under SVM it comes as #SX: APM Vol. 2, "INIT Support"), and #GP in an instruction with a fix-up; nothing else. The
- * rest is a bug of ours: dump and stop.
+ * way (under SVM it comes as #SX: APM Vol. 2, "INIT Support"), and #GP in an instruction with a fix-up; nothing else.
+ * The rest is a bug of ours: dump and stop.
  */
 #include "descriptor.h"
 #include "hv/cpu.h"

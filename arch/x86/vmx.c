@@ -95,8 +95,8 @@ static void apply_pebs(struct vmx_cpu *vmx, const struct pmu_gate *gate)
 }
 
 /*
- * What records for the host in the guest, where the guest has no LBRs. A #DB in the guest clears the bit ("LBR, BTS, and
- * BTF and debug exceptions"), so it is set again each time.
+ * What records for the host in the guest, where the guest has no LBRs. A #DB in the guest clears the bit ("LBR, BTS,
+ * and BTF and debug exceptions"), so it is set again each time.
  */
 static uint64_t apply_lbr(const struct lbr *lbr, uint64_t debugctl, bool records)
 {
@@ -319,8 +319,8 @@ static void vmx_inject(struct cpu *cpu, enum verdict what)
 }
 
 /*
- * "Checks on Guest Non-Register State": none of the three may hold when an NMI is injected, nor another event, and a CPU
- * that waits for a SIPI takes none.
+ * "Checks on Guest Non-Register State": none of the three may hold when an NMI is injected, nor another event, and a
+ * CPU that waits for a SIPI takes none.
  */
 static bool vmx_nmi_blocked(struct cpu *cpu)
 {

@@ -41,7 +41,8 @@ answer:
 	mov	rdi, [gs:CPU_SELF]
 	call	vmx_exited
 	LOAD_GUEST
-	; From here to vmx_enter_last only flags change: an NMI that strikes in between comes back to the check (trap.c).
+	; From here to vmx_enter_last only flags change: an NMI that strikes in between comes back to the check
+	; (trap.c).
 vmx_enter_check:
 	cmp	byte [gs:CPU_NMI_IN_ROOT], 0
 	jne	nmi_first

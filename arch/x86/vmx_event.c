@@ -137,8 +137,8 @@ static void reset_cr2_and_dr6(void)
 }
 
 /*
- * While no NMI exits, one that came in the guest's handler of another waits in the hardware, blocked until an IRET. INIT
- * forgets it, and pmu_reset() does so if it comes here.
+ * While no NMI exits, one that came in the guest's handler of another waits in the hardware, blocked until an IRET.
+ * INIT forgets it, and pmu_reset() does so if it comes here.
  */
 static void let_nmi_in(void)
 {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0
 /*
- * A PMU for perf in a Linux guest of pmuvisor's: what pmuvisor counts of itself, and events on the counters that its host
- * leaves free. docs/guest-api.md.
+ * A PMU for perf in a Linux guest of pmuvisor's: what pmuvisor counts of itself, and events on the counters that its
+ * host leaves free. docs/guest-api.md.
  *
  * Statistics run freely: an event is the difference of two calls. Events are opened when perf puts one on this CPU and
  * closed when it takes it off, so both kinds work for a CPU and for a task. perf has no turns for such a PMU, and could
- * not be told of pmuvisor's: what finds no counter isn't counted, and says so. What an event has counted is read from the
- * CPU's page, where that has the count of the moment; else, and without the page, by a call.
+ * not be told of pmuvisor's: what finds no counter isn't counted, and says so. What an event has counted is read from
+ * the CPU's page, where that has the count of the moment; else, and without the page, by a call.
  */
 #include <linux/bitfield.h>
 #include <linux/cpuhotplug.h>

@@ -1,7 +1,7 @@
 /*
- * What messages between processors cost below the guest, in both APIC modes: interrupts, their EOI, NMIs, PMIs, INITs; in
- * phases as in exits.c, and once more while the guest keeps LVTPC masked, which makes a host that needs PMIs borrow it.
- * The exits of both processors count.
+ * What messages between processors cost below the guest, in both APIC modes: interrupts, their EOI, NMIs, PMIs, INITs;
+ * in phases as in exits.c, and once more while the guest keeps LVTPC masked, which makes a host that needs PMIs borrow
+ * it. The exits of both processors count.
  */
 #include "apic.h"
 #include "hypervisor.h"

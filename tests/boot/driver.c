@@ -2,9 +2,10 @@
  * Starts the EFI images that \cases.txt names, one after the other: each line is a path and, after a blank, the command
  * line. Says what each returned. That it gets to its last line shows that each left the firmware in working order.
  *
- * A line "!crumble N" first makes processor N (the firmware's number) one that is like the others until pmuvisor is about
- * to go under it: its last MTRR divides all memory into pages. "!mend N" takes that back. "!disable N" makes it one that
- * the firmware has disabled. "!lose N" makes it one that doesn't come back from the second procedure that it is given.
+ * A line "!crumble N" first makes processor N (the firmware's number) one that is like the others until pmuvisor is
+ * about to go under it: its last MTRR divides all memory into pages. "!mend N" takes that back. "!disable N" makes it
+ * one that the firmware has disabled. "!lose N" makes it one that doesn't come back from the second procedure that it
+ * is given.
  */
 #include <efi.h>
 #include <efilib.h>

@@ -3,9 +3,10 @@
  *
  * What the hardware does: IA32_PMC_GPn_CTR and _CFG_A, and IA32_PMC_FXm_CTR, are the same registers as IA32_A_PMCn,
  * IA32_PERFEVTSELn and IA32_FIXED_CTRm; general-purpose counters from the ninth on are only there. SDM Vol. 3B,
- * "Architectural Performance Monitoring Version 6". What breaks: Linux uses the new addresses alone, so a hypervisor that
- * forgets them takes its PMU away, and one that lets the whole block through gives its own counters away. How the test
- * tells: it goes through the block address by address, and counts by what it finds. Before version 6 all of it faults.
+ * "Architectural Performance Monitoring Version 6". What breaks: Linux uses the new addresses alone, so a hypervisor
+ * that forgets them takes its PMU away, and one that lets the whole block through gives its own counters away. How the
+ * test tells: it goes through the block address by address, and counts by what it finds. Before version 6 all of it
+ * faults.
  */
 #include "pmu.h"
 #include "tap.h"

@@ -3,8 +3,8 @@
  *
  * What the hardware does: nothing; these counters are the host's. What breaks: a count that has pmuvisor's instructions
  * in it, or lacks some of the guest's; an event that is on no counter for a while and doesn't say so; an overflow told
- * twice; and the guest's own counters, which know nothing of it and must go on. How the test tells: code of known length,
- * counted on both sides.
+ * twice; and the guest's own counters, which know nothing of it and must go on. How the test tells: code of known
+ * length, counted on both sides.
  */
 #include <stddef.h>
 
@@ -256,8 +256,8 @@ static uint64_t exits(void)
 }
 
 /*
- * Stopping and starting the guest's counters in shared mode, by GLOBAL_CTRL, and by the enable bits of all its selectors,
- * which are the guest's without an exit but for AMD's: docs/guest-api.md, "GLOBAL_* without exits".
+ * Stopping and starting the guest's counters in shared mode, by GLOBAL_CTRL, and by the enable bits of all its
+ * selectors, which are the guest's without an exit but for AMD's: docs/guest-api.md, "GLOBAL_* without exits".
  */
 static void test_stopping(void)
 {

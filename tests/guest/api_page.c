@@ -3,8 +3,8 @@
  *
  * What the hardware does: RDPMC reads the host's counters where it doesn't exit. What breaks: a count that is not what
  * the call says, or from two moments at once; a counter that is read while it holds something else, or not at all; a
- * page that costs exits. How the test tells: it asks the page and the call in turn, while events are put on counters and
- * taken off them, in a PMI's handler and from another processor.
+ * page that costs exits. How the test tells: it asks the page and the call in turn, while events are put on counters
+ * and taken off them, in a PMI's handler and from another processor.
  */
 #include <stddef.h>
 

@@ -1,6 +1,6 @@
 /*
- * Samples of the host's events that the guest takes by a call: docs/guest-api.md. Runs with `samples = guest`, and an event
- * with a period that counts ring 3 of the guest; and, with branches, `lbr = host`.
+ * Samples of the host's events that the guest takes by a call: docs/guest-api.md. Runs with `samples = guest`, and an
+ * event with a period that counts ring 3 of the guest; and, with branches, `lbr = host`.
  *
  * What the hardware does: the host's overflow is a PMI, an NMI that exits. What breaks: a sample of somewhere else, or
  * twice, or never; one that overtakes another; a full ring that stalls the guest or forgets what it had. How the test

@@ -1,9 +1,10 @@
 /*
- * Calls at random, most of them hostile, as fast as they go; while the guest's own PMU interrupts, whose handler calls too.
+ * Calls at random, most of them hostile, as fast as they go; while the guest's own PMU interrupts, whose handler calls
+ * too.
  *
- * What the hardware does: nothing. What breaks: a number that is believed, a window or an LVTPC left in the wrong state,
- * a counter of somebody else's. How the test tells: pmuvisor goes on, errors are among those there are, and before and
- * after, the guest's own counters and events count exactly.
+ * What the hardware does: nothing. What breaks: a number that is believed, a window or an LVTPC left in the wrong
+ * state, a counter of somebody else's. How the test tells: pmuvisor goes on, errors are among those there are, and
+ * before and after, the guest's own counters and events count exactly.
  */
 #include <stddef.h>
 

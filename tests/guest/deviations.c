@@ -3,8 +3,8 @@
  *
  * What the hardware does: bits and indices of counters that are not there fault, and an instruction takes its own time.
  * Why it differs: open registers are the hardware's own, and that has the host's counters too. How the test tells: it
- * does each of these things and expects the deviation, in the mode that has it, and none in the others. A deviation that
- * is gone fails here, so that the list stays true.
+ * does each of these things and expects the deviation, in the mode that has it, and none in the others. A deviation
+ * that is gone fails here, so that the list stays true.
  */
 #include "apic.h"
 #include "boot.h"

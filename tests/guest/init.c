@@ -2,11 +2,11 @@
  * INIT and SIPI: what they do to a processor, whatever state it is in.
  *
  * What the hardware does: INIT ends everything a processor has under way, NMIs that wait and their blocking too, and
- * leaves it waiting for a SIPI; the local APIC is as after a reset, but for its mode; counters and other MSRs stay. An NMI
- * that comes meanwhile waits. A SIPI starts a processor that waits, and no other. What breaks: a hypervisor that answers
- * INIT itself forgets one of these: an NMI is injected into a processor that has no IDT yet, blocking stays for ever, the
- * handler's open registers stay open. How the test tells: the last processor is brought into each state, started over,
- * and asked what it finds; NMIs are counted, also those that it takes in real mode before it has an IDT.
+ * leaves it waiting for a SIPI; the local APIC is as after a reset, but for its mode; counters and other MSRs stay. An
+ * NMI that comes meanwhile waits. A SIPI starts a processor that waits, and no other. What breaks: a hypervisor that
+ * answers INIT itself forgets one of these: an NMI is injected into a processor that has no IDT yet, blocking stays for
+ * ever, the handler's open registers stay open. How the test tells: the last processor is brought into each state,
+ * started over, and asked what it finds; NMIs are counted, also those that it takes in real mode before it has an IDT.
  */
 #include "apic.h"
 #include "boot.h"
@@ -194,8 +194,8 @@ static void test_nmi_meanwhile(void)
 }
 
 /*
- * One soon behind the INIT: while a hypervisor answers that, perhaps. It may have forgotten this one with those of before,
- * deviation 26 in docs/contract.md, but not have it taken by a processor that waits for a SIPI.
+ * One soon behind the INIT: while a hypervisor answers that, perhaps. It may have forgotten this one with those of
+ * before, deviation 26 in docs/contract.md, but not have it taken by a processor that waits for a SIPI.
  */
 static void test_nmi_behind(void)
 {

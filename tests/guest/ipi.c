@@ -1,10 +1,10 @@
 /*
  * Interrupts to oneself, with the timer's in between.
  *
- * What breaks: a hypervisor that shows the guest another page in place of the APIC's, for the one instruction that writes
- * the interrupt command register. An interrupt that comes before this instruction has its handler write EOI there, and
- * its priority stays in service for ever. How the test tells: interrupts are enabled, and the timer's comes a little later
- * each time; all have to arrive, and none may stay.
+ * What breaks: a hypervisor that shows the guest another page in place of the APIC's, for the one instruction that
+ * writes the interrupt command register. An interrupt that comes before this instruction has its handler write EOI
+ * there, and its priority stays in service for ever. How the test tells: interrupts are enabled, and the timer's comes
+ * a little later each time; all have to arrive, and none may stay.
  */
 #include <stdbool.h>
 

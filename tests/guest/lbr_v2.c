@@ -1,10 +1,11 @@
 /*
  * AMD's last branch records: LBR v2 with its sixteen entries, and the one of DebugCtl.LBR.
  *
- * What the hardware does: every taken branch, exception and interrupt that LBR_SELECT does not suppress becomes entry 0,
- * and the others move up, until the recording is switched off or frozen by a PMI. What breaks: a hypervisor that lets its
- * own branches into the guest's stack, loses the stack when it switches it, or leaves a filter or a freeze behind. How
- * the test tells: code whose branches are known one by one, with instructions in it that exit, against the whole stack.
+ * What the hardware does: every taken branch, exception and interrupt that LBR_SELECT does not suppress becomes entry
+ * 0, and the others move up, until the recording is switched off or frozen by a PMI. What breaks: a hypervisor that
+ * lets its own branches into the guest's stack, loses the stack when it switches it, or leaves a filter or a freeze
+ * behind. How the test tells: code whose branches are known one by one, with instructions in it that exit, against the
+ * whole stack.
  */
 #include "apic.h"
 #include "boot.h"

@@ -101,8 +101,8 @@ static void test_outside_amd(void)
 }
 
 /*
- * Bare the hardware has no counter beyond. Registers of the older kind beyond the eighth need not be the PMU's; those of
- * version 6 are in aliases.c.
+ * Bare the hardware has no counter beyond. Registers of the older kind beyond the eighth need not be the PMU's; those
+ * of version 6 are in aliases.c.
  */
 static void test_outside(void)
 {

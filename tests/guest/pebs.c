@@ -98,8 +98,8 @@ static void test_distribution(void)
 }
 
 /*
- * With exits in the code: no record is lost. One that is due with an instruction that a hypervisor carries out is of the
- * next one instead, and the period longer by that.
+ * With exits in the code: no record is lost. One that is due with an instruction that a hypervisor carries out is of
+ * the next one instead, and the period longer by that.
  */
 static void test_exits(void)
 {

@@ -1,11 +1,11 @@
 /*
  * The DS area: what the processor reads there before a record and writes after it.
  *
- * What the hardware does: for each record it reads where the buffer is, how full it may become and what the counter goes
- * on from; it moves the index, sets OvfBuf and interrupts when the index reaches the threshold, freezes if DEBUGCTL says
- * so, and writes nothing once the buffer is full. What breaks: a hypervisor that reads the area in the processor's stead,
- * forgets OvfBuf or the freeze that comes with it, or reloads the wrong counter. How the test tells: each field is given
- * a value that no other has, and every effect is checked alone.
+ * What the hardware does: for each record it reads where the buffer is, how full it may become and what the counter
+ * goes on from; it moves the index, sets OvfBuf and interrupts when the index reaches the threshold, freezes if
+ * DEBUGCTL says so, and writes nothing once the buffer is full. What breaks: a hypervisor that reads the area in the
+ * processor's stead, forgets OvfBuf or the freeze that comes with it, or reloads the wrong counter. How the test tells:
+ * each field is given a value that no other has, and every effect is checked alone.
  */
 #include "apic.h"
 #include "ds.h"

@@ -1,11 +1,11 @@
 /*
  * Records of memory accesses: the address, what answered, and how long it took.
  *
- * What the hardware does: the record of a load or store has the linear address of the instruction that caused it, a code
- * for the level of the memory hierarchy, and a latency; an event of loads slower than MSR_PEBS_LD_LAT counts just those.
- * What breaks: a hypervisor that swallows the threshold, loses the event to a counter that can't have it, or disturbs
- * the order of records. How the test tells: a loop whose every access is known, with the cache lines flushed that shall
- * miss; the period steps through its rows.
+ * What the hardware does: the record of a load or store has the linear address of the instruction that caused it, a
+ * code for the level of the memory hierarchy, and a latency; an event of loads slower than MSR_PEBS_LD_LAT counts just
+ * those. What breaks: a hypervisor that swallows the threshold, loses the event to a counter that can't have it, or
+ * disturbs the order of records. How the test tells: a loop whose every access is known, with the cache lines flushed
+ * that shall miss; the period steps through its rows.
  */
 #include "accesses.h"
 #include "pebs_sampler.h"

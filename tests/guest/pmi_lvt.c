@@ -1,10 +1,10 @@
 /*
  * LVTPC decides what becomes of a PMI: nothing while it is masked, a fixed vector, an NMI.
  *
- * What the hardware does: Intel's local APIC masks LVTPC as it delivers a PMI, AMD's does not; a PMI that finds it masked
- * is dropped, and unmasking later brings nothing back; a fixed vector takes its turn behind RFLAGS.IF and needs an EOI. What breaks: a
- * hypervisor that keeps LVTPC for its own NMIs must give the guest the delivery it asked for, and must not let its own
- * use show. How the test tells: it counts what arrives, and reads LVTPC back.
+ * What the hardware does: Intel's local APIC masks LVTPC as it delivers a PMI, AMD's does not; a PMI that finds it
+ * masked is dropped, and unmasking later brings nothing back; a fixed vector takes its turn behind RFLAGS.IF and needs
+ * an EOI. What breaks: a hypervisor that keeps LVTPC for its own NMIs must give the guest the delivery it asked for,
+ * and must not let its own use show. How the test tells: it counts what arrives, and reads LVTPC back.
  */
 #include "apic.h"
 #include "pmu.h"

@@ -1,11 +1,11 @@
 /*
  * Several processors: each has a PMU of its own, and NMIs between them arrive, whatever PMIs the two sides take.
  *
- * What breaks: a hypervisor's state that two processors share; an INIT or SIPI that a processor under it misses, or takes
- * in the wrong APIC mode; an NMI that is taken for a PMI, or the other way round; a PMI that is credited to the processor
- * that happens to look. How the test tells: every processor counts work of known length, a different length on each, all
- * at the same time; every NMI sent is waited for, while both sides sample; and the counters' totals must agree with a
- * counter that does not sample.
+ * What breaks: a hypervisor's state that two processors share; an INIT or SIPI that a processor under it misses, or
+ * takes in the wrong APIC mode; an NMI that is taken for a PMI, or the other way round; a PMI that is credited to the
+ * processor that happens to look. How the test tells: every processor counts work of known length, a different length
+ * on each, all at the same time; every NMI sent is waited for, while both sides sample; and the counters' totals must
+ * agree with a counter that does not sample.
  */
 #include "apic.h"
 #include "boot.h"
@@ -167,8 +167,8 @@ static void stop_counters(void)
 }
 
 /*
- * Two counters of the same event, in both rings: one samples, one does not. No NMI comes while they start, nor while they
- * stop, where its handler would start them again.
+ * Two counters of the same event, in both rings: one samples, one does not. No NMI comes while they start, nor while
+ * they stop, where its handler would start them again.
  */
 static void storm(void)
 {

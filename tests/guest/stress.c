@@ -1,11 +1,12 @@
 /*
- * Everything at once on all processors: interrupts and NMIs from each to the next, PMIs of both sides, and one processor
- * after another that INIT and SIPIs start over, at work or asleep, while the rest go on.
+ * Everything at once on all processors: interrupts and NMIs from each to the next, PMIs of both sides, and one
+ * processor after another that INIT and SIPIs start over, at work or asleep, while the rest go on.
  *
- * What breaks: whatever two of these can do to each other. How the test tells: each message is waited for by who sent it;
- * a counter that samples and one that does not must agree; and everything is counted, for tests/guest/storms.py to compare
- * with what the machine sent and what pmuvisor says: messages, NMIs, PMIs of the guest's counters, overflows of the
- * host's. `restarts=` in the arguments asks for a long run, `sleep=` for so many ticks of idleness after each restart.
+ * What breaks: whatever two of these can do to each other. How the test tells: each message is waited for by who sent
+ * it; a counter that samples and one that does not must agree; and everything is counted, for tests/guest/storms.py to
+ * compare with what the machine sent and what pmuvisor says: messages, NMIs, PMIs of the guest's counters, overflows of
+ * the host's. `restarts=` in the arguments asks for a long run, `sleep=` for so many ticks of idleness after each
+ * restart.
  */
 #include "apic.h"
 #include "boot.h"

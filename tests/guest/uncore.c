@@ -3,8 +3,8 @@
  *
  * What the hardware does: OFFCORE_RSP_0 and _1 say what two events count, so they belong to whoever selects those; a
  * processor trace writes to physical memory, past EPT. What breaks: a profiler that finds the events but not their
- * registers; a guest that traces into the hypervisor. How the test tells: the first keep what is written, the second are
- * in no CPUID bit and fault.
+ * registers; a guest that traces into the hypervisor. How the test tells: the first keep what is written, the second
+ * are in no CPUID bit and fault.
  */
 #include "boot.h"
 #include "pmu.h"

@@ -1,7 +1,8 @@
 /*
- * pmi instructions|branches|conditional PERIOD SAMPLES: runs a loop of known length with the event sampled every PERIOD, through
- * SAMPLES overflows, and prints what the kernel made of the interrupts. All records fit the ring buffer, so nothing but
- * the loop runs in user mode while it counts, and the sampled addresses are a fact too: they are printed as a hash.
+ * pmi instructions|branches|conditional PERIOD SAMPLES: runs a loop of known length with the event sampled every
+ * PERIOD, through SAMPLES overflows, and prints what the kernel made of the interrupts. All records fit the ring
+ * buffer, so nothing but the loop runs in user mode while it counts, and the sampled addresses are a fact too: they are
+ * printed as a hash.
  */
 #include "event.h"
 #include "loops.h"

@@ -282,8 +282,8 @@ bool machine_rdpmc(struct machine_cpu *machine, Bit32u ecx, Bit64u *value)
 }
 
 /*
- * The clocks, for software that believes CPUID: the time-stamp counter has the machine's rate, not the real processor's,
- * and the crystal a 32nd of it, as the PMU model counts.
+ * The clocks, for software that believes CPUID: the time-stamp counter has the machine's rate, not the real
+ * processor's, and the crystal a 32nd of it, as the PMU model counts.
  */
 static void cpuid_clock(Bit32u leaf, uint32_t regs[4])
 {

@@ -29,8 +29,8 @@
 enum { EAX, EBX, ECX, EDX };
 
 /*
- * Zen's core events: Linux' arch/x86/events/amd/core.c and tools/perf/pmu-events/arch/x86/amdzen4. The selector is event
- * 11:8, unit mask and event 7:0, as in PERF_CTL. An unknown one counts nothing.
+ * Zen's core events: Linux' arch/x86/events/amd/core.c and tools/perf/pmu-events/arch/x86/amdzen4. The selector is
+ * event 11:8, unit mask and event 7:0, as in PERF_CTL. An unknown one counts nothing.
  */
 static const struct {
 	uint64_t ctl;
@@ -60,8 +60,8 @@ enum pmu_signal pmu_amd_signal(uint64_t ctl)
 }
 
 /*
- * GuestOnly and HostOnly, as Linux' svm_pmu_host_guest_test.c has them: without EFER.SVME either stops the counter, with
- * it both together are as neither.
+ * GuestOnly and HostOnly, as Linux' svm_pmu_host_guest_test.c has them: without EFER.SVME either stops the counter,
+ * with it both together are as neither.
  */
 bool pmu_amd_counts_here(const struct pmu_model *model, uint64_t ctl)
 {
@@ -249,8 +249,8 @@ void pmu_amd_cpuid(const struct pmu_model_caps *caps, uint32_t leaf, uint32_t re
 }
 
 /*
- * Instructions that change the CPL count where they lead: AMD's engineers on the KVM list, of SYSCALL and SYSRET. Intel's
- * manual is silent; its counters count them where they execute.
+ * Instructions that change the CPL count where they lead: AMD's engineers on the KVM list, of SYSCALL and SYSRET.
+ * Intel's manual is silent; its counters count them where they execute.
  */
 unsigned pmu_model_counted_cpl(const struct pmu_model *model, unsigned before, unsigned after)
 {

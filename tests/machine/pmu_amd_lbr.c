@@ -1,8 +1,8 @@
 /*
  * AMD's last branch records: the one of DebugCtl.LBR with the one before the last event, and the stack of LBR v2.
  *
- * The formats are those of arch/x86/events/amd/lbr.c in Linux. A branch is recorded when it retires, so no record here is
- * speculative. The stack renames: entry 0 is the newest.
+ * The formats are those of arch/x86/events/amd/lbr.c in Linux. A branch is recorded when it retires, so no record here
+ * is speculative. The stack renames: entry 0 is the newest.
  */
 #include <string.h>
 

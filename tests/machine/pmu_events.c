@@ -16,8 +16,8 @@
 #define SLOTS_PER_CYCLE        5 /* the width of Ice Lake's allocation; of the others as well */
 
 /*
- * SDM Vol. 3B, "Pre-defined Architectural Performance Events"; the others from Intel's published event lists of Ice Lake
- * and Sapphire Rapids. An unknown code counts nothing and never faults.
+ * SDM Vol. 3B, "Pre-defined Architectural Performance Events"; the others from Intel's published event lists of Ice
+ * Lake and Sapphire Rapids. An unknown code counts nothing and never faults.
  */
 static const struct {
 	uint8_t event, umask;

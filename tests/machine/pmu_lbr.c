@@ -109,8 +109,8 @@ void pmu_lbr_push(struct pmu_model *model, const struct pmu_lbr_entry *entry)
 }
 
 /*
- * "LBR Call Stack" says that a return flushes the call's entry. Zeros stay behind: by them Linux knows where a chain ends,
- * in arch/x86/events/intel/lbr.c, with the model-specific stack too.
+ * "LBR Call Stack" says that a return flushes the call's entry. Zeros stay behind: by them Linux knows where a chain
+ * ends, in arch/x86/events/intel/lbr.c, with the model-specific stack too.
  */
 static void pop(struct pmu_model *model)
 {
@@ -201,8 +201,8 @@ void pmu_model_record_event(struct pmu_model *model, const struct pmu_model_tran
 }
 
 /*
- * "LBR, Last Branch Record" and Vol. 3C, "Architectural State Before a VM Exit": the delivery of a debug exception begins
- * with switching the recording off, so that it is not recorded itself.
+ * "LBR, Last Branch Record" and Vol. 3C, "Architectural State Before a VM Exit": the delivery of a debug exception
+ * begins with switching the recording off, so that it is not recorded itself.
  */
 void pmu_model_debug_exception(struct pmu_model *model)
 {

@@ -8,8 +8,8 @@
  *
  * The rules and where they come from are named in the sources, one comment per rule: pmu_registers.c, pmu_count.c
  * (selection, overflow), pmu_events.c (and the predictor and cycle models), pmu_cache.c, pmu_pebs.c (when a record is
- * written), pmu_record.c (what is in it), pmu_model.c (PMI, VMX), pmu_cpuid.c; AMD's are in pmu_amd.c (registers, events,
- * CPUID, SVM) and pmu_amd_lbr.c.
+ * written), pmu_record.c (what is in it), pmu_model.c (PMI, VMX), pmu_cpuid.c; AMD's are in pmu_amd.c (registers,
+ * events, CPUID, SVM) and pmu_amd_lbr.c.
  */
 #ifndef PMU_MODEL_H
 #define PMU_MODEL_H
@@ -85,14 +85,14 @@ struct pmu_model_regs {
 
 struct pmu_model_ops {
 	/*
-	 * The local APIC accepted a PMI: LVTPC was unmasked, and is masked now on Intel. `vector` matters for FIXED only;
-	 * the caller is the APIC, so an illegal one (below 16) is for its error status.
+	 * The local APIC accepted a PMI: LVTPC was unmasked, and is masked now on Intel. `vector` matters for FIXED
+	 * only; the caller is the APIC, so an illegal one (below 16) is for its error status.
 	 */
 	void (*deliver_pmi)(void *opaque, enum pmu_model_delivery mode, unsigned vector);
 	/*
-	 * Access the DS area at a linear address, in the current context, with supervisor rights; may cross pages. Both are
-	 * called from pmu_model_pebs_assist() alone, and writes after all reads. False: the access faulted. They may
-	 * also leave by longjmp: the model is then as if the record had not fallen due yet. NULL where
+	 * Access the DS area at a linear address, in the current context, with supervisor rights; may cross pages. Both
+	 * are called from pmu_model_pebs_assist() alone, and writes after all reads. False: the access faulted. They
+	 * may also leave by longjmp: the model is then as if the record had not fallen due yet. NULL where
 	 * perf_capabilities offers no PEBS.
 	 */
 	bool (*ds_read)(void *opaque, uint64_t linear, void *data, unsigned size);
@@ -196,10 +196,10 @@ void pmu_model_count_access(struct pmu_model *model, unsigned kinds, uint64_t li
 void pmu_model_forget(struct pmu_model *model);
 
 /*
- * One instruction retired; `cpl` is the CPL that pmu_model_counted_cpl() says. A REP string instruction retires once, at its last
- * iteration; a faulting or VM-exiting instruction never. Branches and memory accesses of the instruction are reported
- * before it retires and belong to it. A PMI caused by it is delivered before this returns, if the skid is 0; a PEBS record
- * that is due then, with its PMI, is for pmu_model_pebs_assist().
+ * One instruction retired; `cpl` is the CPL that pmu_model_counted_cpl() says. A REP string instruction retires once,
+ * at its last iteration; a faulting or VM-exiting instruction never. Branches and memory accesses of the instruction
+ * are reported before it retires and belong to it. A PMI caused by it is delivered before this returns, if the skid is
+ * 0; a PEBS record that is due then, with its PMI, is for pmu_model_pebs_assist().
  */
 static inline void pmu_model_retire(struct pmu_model *model, unsigned cpl)
 {
@@ -297,9 +297,9 @@ void pmu_model_vmexit(struct pmu_model *model, struct pmu_model_vmcs *vmcs);
 unsigned pmu_model_counted_cpl(const struct pmu_model *model, unsigned before, unsigned after);
 
 /*
- * SVM transitions, and EFER.SVME, whenever it may have changed. VMRUN is an instruction of the guest for AMD's counters:
- * the caller retires it after pmu_model_vmrun(), in the guest's CPL. #VMEXIT is an event of the host's. With LBR virtualization the fields below are loaded by VMRUN and written by #VMEXIT, else they are left
- * alone.
+ * SVM transitions, and EFER.SVME, whenever it may have changed. VMRUN is an instruction of the guest for AMD's
+ * counters: the caller retires it after pmu_model_vmrun(), in the guest's CPL. #VMEXIT is an event of the host's. With
+ * LBR virtualization the fields below are loaded by VMRUN and written by #VMEXIT, else they are left alone.
  */
 struct pmu_model_vmcb {
 	bool lbr_virtualization;                             /* 0B8H[0] */
@@ -315,8 +315,8 @@ void pmu_model_svm_exit(struct pmu_model *model, struct pmu_model_vmcb *vmcb);
 
 /*
  * SDM Vol. 1, "Architectural LBR State": XSAVE component 15, only with architectural LBR. The image is the component in
- * the standard format. xsave fills the front and returns how many bytes, as many as the depth needs; xrstor is false for
- * #GP(0); xinit is what XRSTORS does for a clear XSTATE_BV[15].
+ * the standard format. xsave fills the front and returns how many bytes, as many as the depth needs; xrstor is false
+ * for #GP(0); xinit is what XRSTORS does for a clear XSTATE_BV[15].
  */
 #define PMU_MODEL_LBR_XSAVE_SIZE 808
 bool pmu_model_has_arch_lbr(const struct pmu_model *model);
@@ -335,9 +335,9 @@ uint64_t pmu_model_pmis(const struct pmu_model *model, unsigned counter);
 uint64_t pmu_model_pmis_delivered(const struct pmu_model *model);
 uint64_t pmu_model_pmis_dropped(const struct pmu_model *model); /* LVTPC was masked */
 /*
- * PEBS records, from power-on. written: all, of these in_root: since a VM exit, before the next entry. dropped: for want
- * of room, or because a DS access faulted where caps say that it must not. retried: DS accesses that faulted or exited;
- * the record came later, if at all.
+ * PEBS records, from power-on. written: all, of these in_root: since a VM exit, before the next entry. dropped: for
+ * want of room, or because a DS access faulted where caps say that it must not. retried: DS accesses that faulted or
+ * exited; the record came later, if at all.
  */
 struct pmu_model_records {
 	uint64_t written, in_root, dropped, retried;

@@ -356,8 +356,8 @@ static void fault(struct pmu_model *model, uint64_t applicable)
 }
 
 /*
- * "Processor Event Based Sampling (PEBS)": the record, then the buffer's interrupt, then that of an overflow at the same
- * instruction.
+ * "Processor Event Based Sampling (PEBS)": the record, then the buffer's interrupt, then that of an overflow at the
+ * same instruction.
  */
 bool pmu_model_pebs_assist(struct pmu_model *model)
 {

@@ -121,7 +121,8 @@ static void put_counters(struct writer *writer, uint64_t cfg)
 
 /*
  * "Basic Info Group". The low bits of its first field are the groups that follow: none, unless a counter of the record
- * asks for them. The size is above them, also where PEBS_DATA_CFG has more; the field is written last, when it is known.
+ * asks for them. The size is above them, also where PEBS_DATA_CFG has more; the field is written last, when it is
+ * known.
  */
 #define FORMAT_BITS BITS(47, 0)
 

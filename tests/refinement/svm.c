@@ -1,6 +1,6 @@
 /*
- * SVM around pmuvisor: VMRUN and #VMEXIT as the processor does them, on the VMCB of arch/x86/svm.c, which runs here as it
- * is, with svm_pmu.c and svm_lbr.c, svm_step.c and svm_setup.c. APM Vol. 2, "VMRUN Instruction", "#VMEXIT", "Global
+ * SVM around pmuvisor: VMRUN and #VMEXIT as the processor does them, on the VMCB of arch/x86/svm.c, which runs here as
+ * it is, with svm_pmu.c and svm_lbr.c, svm_step.c and svm_setup.c. APM Vol. 2, "VMRUN Instruction", "#VMEXIT", "Global
  * Interrupt Flag, STGI and CLGI Instructions".
  */
 #include <setjmp.h>

@@ -936,8 +936,8 @@ static void the_end_of_a_dump_is_seen(void **state)
 }
 
 /*
- * What is due is done in an exit that there is anyway, and the timer's own then comes late: but not for who falls behind,
- * nor before an NMI of the guest's.
+ * What is due is done in an exit that there is anyway, and the timer's own then comes late: but not for who falls
+ * behind, nor before an NMI of the guest's.
  */
 static void exits_of_samples_send_them(void **state)
 {

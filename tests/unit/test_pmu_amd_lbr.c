@@ -230,8 +230,8 @@ static void shared_by_host_and_guest(void **state)
 }
 
 /*
- * With it VMRUN loads the guest's, and #VMEXIT saves them. The host gets its DebugCtl and DebugExtnCtl again, but not its
- * stack and filter: APM Vol. 2, "Hardware Acceleration for LBR Virtualization".
+ * With it VMRUN loads the guest's, and #VMEXIT saves them. The host gets its DebugCtl and DebugExtnCtl again, but not
+ * its stack and filter: APM Vol. 2, "Hardware Acceleration for LBR Virtualization".
  */
 static void virtualized(void **state)
 {

@@ -1,6 +1,7 @@
 /*
- * pmuvisor's operations on AMD's PMU, with the model as the processor: what reaches the guest's selectors, what is known of
- * them without reading, which counters count an entry, and on Zen 3 the global registers that there are none of.
+ * pmuvisor's operations on AMD's PMU, with the model as the processor: what reaches the guest's selectors, what is
+ * known of them without reading, which counters count an entry, and on Zen 3 the global registers that there are none
+ * of.
  */
 #include <asm/prctl.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-; Where a processor begins that INIT and SIPI started: in real mode, at the beginning of a page below 1 MiB that smp.c has
-; copied this to. SDM Vol. 3A, "Switching Out of Real-Address Mode", "Initializing IA-32e Mode".
+; Where a processor begins that INIT and SIPI started: in real mode, at the beginning of a page below 1 MiB that smp.c
+; has copied this to. SDM Vol. 3A, "Switching Out of Real-Address Mode", "Initializing IA-32e Mode".
 %define PAGE_SIZE	4096
 %define SAVED_CR0	PAGE_SIZE - 64		; struct start_page, smp.c
 %define SAVED_CR3	PAGE_SIZE - 60

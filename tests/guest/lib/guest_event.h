@@ -1,6 +1,6 @@
 /*
- * Events that a guest opens through pmuvisor, see docs/guest-api.md: calls that a test can't go on without, and those whose
- * errors it wants.
+ * Events that a guest opens through pmuvisor, see docs/guest-api.md: calls that a test can't go on without, and those
+ * whose errors it wants.
  */
 #ifndef GUEST_GUEST_EVENT_H
 #define GUEST_GUEST_EVENT_H

@@ -1,6 +1,6 @@
 /*
- * The PMU as a test sees it. Counters have the numbers of their GLOBAL_STATUS bits: n, or FIXED(m). The selectors of Intel
- * and AMD are alike in the fields below, and so are GLOBAL_CTRL, GLOBAL_STATUS and the two that change it.
+ * The PMU as a test sees it. Counters have the numbers of their GLOBAL_STATUS bits: n, or FIXED(m). The selectors of
+ * Intel and AMD are alike in the fields below, and so are GLOBAL_CTRL, GLOBAL_STATUS and the two that change it.
  */
 #ifndef GUEST_PMU_H
 #define GUEST_PMU_H
@@ -95,8 +95,8 @@ extern struct pmu pmu;
 /* Fills `pmu`, and touches nothing. */
 void pmu_detect(void);
 /*
- * Does that and stops everything; an Intel machine without version 4, full-width writes or fixed counter 0 fails the test,
- * and one of AMD without any.
+ * Does that and stops everything; an Intel machine without version 4, full-width writes or fixed counter 0 fails the
+ * test, and one of AMD without any.
  */
 void pmu_init(void);
 /* Stops and clears everything that pmu_init() found. */
