@@ -128,12 +128,17 @@ static void start_over(const char *what)
 	hold = false;
 }
 
+/* One that meets a PMI of the host's is lost: docs/contract.md, deviation 25. */
+#define SENT_AGAIN 3
+
 static void look_for_nmis(const char *what, unsigned before)
 {
 	tap_equal(smp_nmis_at_start(), 0, "%s: no NMI before it has an IDT", what);
 	tap_equal(nmis, before, "%s: nor afterwards", what);
-	apic_send(victim, ICR_NMI);
-	pass(A_WHILE);
+	for (unsigned i = 0; nmis == before && i < SENT_AGAIN; i++) {
+		apic_send(victim, ICR_NMI);
+		pass(A_WHILE);
+	}
 	tap_equal(nmis, before + 1, "%s: the next one is taken", what);
 }
 
