@@ -21,7 +21,7 @@ struct sampler_state {
 	uint64_t pmis;                 /* PMIs that found at least one status bit */
 	uint64_t duplicates;           /* and those that found none, */
 	uint64_t owed;                 /* but for so many, whose overflow another has handled before they came */
-	bool late;                     /* they may come that late: `skid` among the arguments */
+	uint64_t late;                 /* 1: they may come that late: `skid` among the arguments; 0: they may not */
 	uint64_t strangers;            /* status bits of counters that don't sample, added up */
 	uint64_t user_returns;         /* PMIs that ring 3 was interrupted by */
 	uint32_t lvtpc;                /* what the handler writes to LVTPC at its end */
